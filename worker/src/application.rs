@@ -10,6 +10,7 @@ use khata_config::write_port_file;
 use khata_store::encryption_counts::EncryptionCounter;
 use khata_store::group_commit::Lane;
 use khata_store::{self as store, Pool};
+use khata_webhooks::WebhookClient;
 use tracing::info;
 
 use crate::clock::DatabaseClock;
@@ -17,19 +18,20 @@ use crate::commits::ClaimsAndSettles;
 use crate::consumer::MessageConsumer;
 use crate::consumer_load::ConsumerLoad;
 use crate::database_metrics::DatabaseMetrics;
+use crate::deliveries::{Attempts, Deliverer, DeliveryCommits, Signals};
 use crate::directory::Directory;
 use crate::dispatcher::Dispatcher;
 use crate::health::{self, Health};
 use crate::health_reporter::HealthReporter;
-use crate::housekeeping;
+use crate::housekeeping::Housekeeping;
 use crate::metrics::Metrics;
 use crate::processor::{Results, SETTLE_RESERVE, ValidationProcessor};
 use crate::scheduler::{Heartbeat, Scheduler};
 use crate::settings::Settings;
 use crate::turns::share_of_one;
 
-/// One each for the lane, the scheduler, the health reporter, the health endpoints and the database metrics.
-const CONNECTIONS: u32 = 5;
+/// One each for the two lanes, the scheduler, the health reporter, the health endpoints and the database metrics.
+const CONNECTIONS: u32 = 6;
 /// How long the stop may take after the drain: the broker's goodbye, then the last report and the last commit.
 #[cfg(test)]
 const AFTER_DRAIN: Duration = Duration::from_secs(6);
@@ -43,7 +45,10 @@ pub struct Application {
     consumer: MessageConsumer,
     dispatcher: Dispatcher,
     reporter: Arc<HealthReporter>,
-    lane_thread: std::thread::JoinHandle<()>,
+    deliverer: Deliverer,
+    signals: Arc<Signals>,
+    metrics: Arc<Metrics>,
+    lane_threads: [std::thread::JoinHandle<()>; 2],
     scheduler: Scheduler,
     database_metrics: Arc<DatabaseMetrics>,
     encryptions: EncryptionCounter,
@@ -88,6 +93,27 @@ impl Application {
         };
         let (lane, lane_thread) =
             Lane::start("claims-and-settles", pool.clone(), work, COMMIT_TIMEOUT)?;
+        let signals = Arc::new(Signals::default());
+        let work = DeliveryCommits {
+            worker: reporter.worker(),
+        };
+        let (delivery_lane, delivery_thread) =
+            Lane::start("deliveries", pool.clone(), work, COMMIT_TIMEOUT)?;
+        let attempts = Attempts {
+            lane: delivery_lane,
+            client: WebhookClient::new(sandbox_mode).context("cannot make the webhook client")?,
+            keyring: Arc::clone(&keyring),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            signals: Arc::clone(&signals),
+            sandbox_mode,
+        };
+        let deliverer = Deliverer::new(
+            Arc::new(attempts),
+            Arc::clone(&signals),
+            settings.delivery_concurrency,
+            settings.drain(),
+        );
         let encryptions = EncryptionCounter::new(Arc::clone(&keyring));
         let broker = settings.broker.clone();
         let heartbeat = Arc::new(Heartbeat::new());
@@ -110,6 +136,7 @@ impl Application {
             health: Arc::clone(&reporter),
             load: Arc::clone(&load),
             metrics: Arc::clone(&metrics),
+            deliveries: Arc::clone(&signals),
             lease: settings.lease(),
             queue: broker.queue(),
         });
@@ -120,7 +147,7 @@ impl Application {
             load: Arc::clone(&load),
             clock: Arc::clone(&clock),
             heartbeat,
-            metrics,
+            metrics: Arc::clone(&metrics),
             interval: settings.scheduler_interval(),
         };
         let dispatcher = Dispatcher {
@@ -140,7 +167,10 @@ impl Application {
             consumer,
             dispatcher,
             reporter,
-            lane_thread,
+            deliverer,
+            signals,
+            metrics,
+            lane_threads: [lane_thread, delivery_thread],
             scheduler,
             database_metrics,
             encryptions,
@@ -155,7 +185,7 @@ impl Application {
         self.port
     }
 
-    /// Works until the signal, then finishes the validations in progress.
+    /// Works until the signal, then finishes the validations and deliveries in progress.
     pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
         let concurrency = self.settings.concurrency;
         info!(port = self.port, concurrency, "khata-worker is up");
@@ -163,11 +193,16 @@ impl Application {
         let health = self.health.handle();
         let health_task = tokio::spawn(self.health);
         let drain = self.settings.drain();
-        let housekeeping = tokio::spawn(housekeeping::run(
-            self.pool.clone(),
-            self.encryptions,
-            inner.clone(),
-        ));
+        let housekeeping = Housekeeping {
+            pool: self.pool.clone(),
+            metrics: self.metrics,
+            signals: Arc::clone(&self.signals),
+        };
+        let housekeeping = tokio::spawn(housekeeping.run(self.encryptions, inner.clone()));
+        let (broker, worker) = (self.settings.broker.clone(), self.reporter.worker());
+        // The broker closes the connection of a process that has ended.
+        tokio::spawn(self.signals.exchange(broker, worker, inner.clone()));
+        let deliverer = tokio::spawn(self.deliverer.run(inner.clone()));
         let database_metrics =
             tokio::spawn(self.database_metrics.run(self.pool.clone(), inner.clone()));
         let scheduler = tokio::spawn(self.scheduler.run(inner.clone()));
@@ -176,7 +211,7 @@ impl Application {
         let dispatcher = tokio::spawn(self.dispatcher.run(inner.clone()));
         let consumer = tokio::spawn(self.consumer.run(inner));
         shutdown.raised().await;
-        info!("stopping: finishing the validations in progress");
+        info!("stopping: finishing the validations and deliveries in progress");
         trigger.raise();
         // A statement may hang in Postgres; nothing depends on its end.
         let work = async {
@@ -184,6 +219,7 @@ impl Application {
                 dispatcher,
                 consumer,
                 scheduler,
+                deliverer,
                 housekeeping,
                 database_metrics
             )
@@ -196,13 +232,16 @@ impl Application {
             health.stop(true).await;
             health_task.await
         };
-        let lane = shutdown::join(self.lane_thread, COMMIT_TIMEOUT);
-        let (_, health, ()) = tokio::join!(reporter, health, lane);
+        let [claims, deliveries] = self
+            .lane_threads
+            .map(|thread| shutdown::join(thread, COMMIT_TIMEOUT));
+        let (_, health, (), ()) = tokio::join!(reporter, health, claims, deliveries);
         health??;
-        if let Ok((dispatcher, consumer, scheduler, ..)) = ended {
+        if let Ok((dispatcher, consumer, scheduler, deliverer, ..)) = ended {
             dispatcher.context("the dispatcher panicked")?;
             consumer.context("the consumer panicked")?;
             scheduler.context("the scheduler panicked")?;
+            deliverer.context("the deliverer panicked")?;
         }
         info!("stopped");
         Ok(())

@@ -22,7 +22,7 @@ use khata_domain::{Consent, Details, MerchantId, ValidationKey};
 use khata_store::gateway_health;
 use khata_store::group_commit::Commit;
 use khata_store::validations::{
-    self, Claimed, LeaseToken, NewAttempt, Postponement, Reusable, Settlement,
+    self, Claimed, LeaseToken, NewAttempt, Postponement, Reusable, Settled, Settlement,
 };
 use tracing::error;
 use uuid::Uuid;
@@ -59,8 +59,8 @@ pub(crate) enum CommitResult {
     Claimed(Option<Box<Work>>),
     /// The claimed validation, and whether more may be claimed now.
     ClaimedNext(Option<Box<Work>>, bool),
-    /// Whether the lease was still valid.
-    Settled(bool),
+    /// `None`: the lease was not valid any more.
+    Settled(Option<Settled>),
 }
 
 /// A claimed validation with its plan; its attempt is stored.
@@ -153,7 +153,10 @@ impl Commit for ClaimsAndSettles {
         let settled = validations::settle(connection, &settlements)?;
         let (mut work, more) = self.claim(connection, &mut keys, &next)?;
         let result = |request: &Request| match request {
-            Request::Settle(settlement) => CommitResult::Settled(settled.contains(&settlement.key)),
+            Request::Settle(settlement) => {
+                let settled = settled.iter().find(|settled| settled.key == settlement.key);
+                CommitResult::Settled(settled.copied())
+            }
             Request::Claim(key) => {
                 let is_it = |work: &Work| work.source.is_none() && work.claimed.key == *key;
                 let index = work.iter().position(is_it);
@@ -179,7 +182,7 @@ impl Commit for ClaimsAndSettles {
     }
 
     fn has_taken_back(&self, result: &CommitResult) -> bool {
-        !matches!(result, CommitResult::Settled(false))
+        !matches!(result, CommitResult::Settled(None))
     }
 
     /// Claims the validation that makes the work panic, and does nothing with it: the end of the lease counts a failed step.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use khata_config::shutdown::Shutdown;
 use khata_domain::{Gateway, ValidationState};
 use khata_store::database_metrics::{
-    self, AccountsInReview, Budget, ExpiringKeys, GatewayStatus, OpenValidations,
+    self, AccountsInReview, Budget, ExpiringKeys, GatewayStatus, OpenDeliveries, OpenValidations,
 };
 use khata_store::{Pool, PooledConnection, encryption_counts};
 use prometheus_client::collector::Collector;
@@ -19,7 +19,7 @@ use prometheus_client::registry::Unit;
 use tracing::warn;
 
 use crate::labels::{
-    GatewayAccountLabels, KeyLabels, MerchantLabels, MerchantNameLabels, StateLabels,
+    GatewayAccountLabels, HealthLabels, KeyLabels, MerchantLabels, MerchantNameLabels, StateLabels,
 };
 
 const READ_INTERVAL: Duration = Duration::from_secs(15);
@@ -38,6 +38,7 @@ struct Known {
     budgets: Vec<Budget>,
     expiring_keys: Vec<ExpiringKeys>,
     in_review: Vec<AccountsInReview>,
+    deliveries: Vec<OpenDeliveries>,
     /// Encryption key and its number of encryptions.
     encryptions: Vec<(i64, i64)>,
 }
@@ -73,6 +74,7 @@ impl DatabaseMetrics {
             budgets: database_metrics::budgets(&mut connection)?,
             expiring_keys: database_metrics::expiring_keys(&mut connection)?,
             in_review: database_metrics::accounts_in_review(&mut connection)?,
+            deliveries: database_metrics::open_deliveries(&mut connection)?,
             encryptions: encryption_counts::all(&mut connection)?,
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
@@ -164,6 +166,14 @@ impl Collector for DatabaseMetrics {
             each_of "encryption_key_encryptions",
                 "Values that all processes have encrypted with this key; AES-GCM permits 2^32", encryptions;
         }
+        let deliveries = &known.deliveries;
+        gauges! { encoder;
+            each_of "webhook_deliveries_open", "Deliveries of events that no endpoint has accepted yet, by state",
+                deliveries_by_state(deliveries);
+            each_of "webhook_oldest_due_age" Seconds,
+                "Time since the oldest due delivery was due, by the health of its endpoint",
+                overdue_deliveries(deliveries);
+        }
         let gateways = |value: fn(&GatewayStatus) -> bool| {
             let gateways = known.gateways.iter();
             gateways.map(move |status| (account_of(status), f64::from(u8::from(value(status)))))
@@ -210,6 +220,36 @@ fn by_state(rows: &[OpenValidations]) -> impl Iterator<Item = (StateLabels, f64)
         };
         (labels, number(rows.map(|row| row.count).sum()))
     })
+}
+
+/// Counts the open deliveries in every state; those of disabled endpoints have one of their own.
+fn deliveries_by_state(rows: &[OpenDeliveries]) -> impl Iterator<Item = (StateLabels, f64)> {
+    let sum = |is_disabled: bool, count: fn(&OpenDeliveries) -> i64| {
+        let rows = rows.iter().filter(|row| row.is_disabled == is_disabled);
+        number(rows.map(count).sum())
+    };
+    let all: fn(&OpenDeliveries) -> i64 = |row| row.due + row.started + row.waiting;
+    [
+        ("due", sum(false, |row| row.due)),
+        ("started", sum(false, |row| row.started)),
+        ("waiting", sum(false, |row| row.waiting)),
+        ("disabled", sum(true, all)),
+    ]
+    .into_iter()
+    .map(|(state, count)| (StateLabels { state }, count))
+}
+
+/// Returns how late deliveries are: those of working endpoints, and those of endpoints whose last call failed.
+fn overdue_deliveries(rows: &[OpenDeliveries]) -> impl Iterator<Item = (HealthLabels, f64)> {
+    [("working", false), ("failing", true)]
+        .into_iter()
+        .map(|(endpoint, is_failing)| {
+            let rows = rows
+                .iter()
+                .filter(|row| !row.is_disabled && row.is_failing == is_failing);
+            let oldest = rows.map(|row| row.overdue_seconds).fold(0.0, f64::max);
+            (HealthLabels { endpoint }, oldest)
+        })
 }
 
 /// Adds up each merchant's states.
@@ -314,6 +354,16 @@ pub(crate) mod tests {
                 count: 3,
                 oldest_seconds: 86_400.0,
             }],
+            deliveries: [(false, false), (false, true), (true, true)]
+                .map(|(is_disabled, is_failing)| OpenDeliveries {
+                    is_disabled,
+                    is_failing,
+                    due: 3,
+                    started: 1,
+                    waiting: 2,
+                    overdue_seconds: if is_failing { 900.0 } else { 0.25 },
+                })
+                .to_vec(),
             encryptions: vec![(1, 3_000_000_000)],
         })))
     }
@@ -345,6 +395,12 @@ pub(crate) mod tests {
                 "khata_merchant_oldest_review_age_seconds{{merchant_id=\"{merchant}\"}} 86400.0"
             ),
             "khata_encryption_key_encryptions{key_id=\"1\"} 3000000000.0".to_owned(),
+            "khata_webhook_deliveries_open{state=\"due\"} 6.0".to_owned(),
+            "khata_webhook_deliveries_open{state=\"started\"} 2.0".to_owned(),
+            "khata_webhook_deliveries_open{state=\"waiting\"} 4.0".to_owned(),
+            "khata_webhook_deliveries_open{state=\"disabled\"} 6.0".to_owned(),
+            "khata_webhook_oldest_due_age_seconds{endpoint=\"working\"} 0.25".to_owned(),
+            "khata_webhook_oldest_due_age_seconds{endpoint=\"failing\"} 900.0".to_owned(),
             format!("khata_merchant_info{{merchant_id=\"{merchant}\",name=\"shop\"}} 1"),
             format!(
                 "khata_gateway_circuit_open{{merchant_id=\"{merchant}\",gateway=\"CASHFREE\",gateway_account=\"down\"}} 1.0"

@@ -41,6 +41,17 @@ words! {
     }
 }
 
+words! {
+    /// Result of an attempt to deliver an event.
+    AttemptResult {
+        Delivered = "delivered",
+        /// Another attempt follows.
+        Failed = "failed",
+        /// The last attempt failed.
+        GivenUp = "given_up",
+    }
+}
+
 macro_rules! labels {
     ($($name:ident { $($(#[$flatten:meta])? $label:ident: $kind:ty),+ })+) => {$(
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
@@ -60,8 +71,10 @@ labels! {
     }
     PennyDropLabels { #[prometheus(flatten)] account: GatewayAccountLabels, class: &'static str }
     PostponedLabels { #[prometheus(flatten)] account: GatewayAccountLabels, why: &'static str }
+    AttemptLabels { result: &'static str, failure: &'static str }
     FieldLabels { #[prometheus(flatten)] account: GatewayAccountLabels, field: String }
     GatewayLabels { gateway: &'static str }
+    HealthLabels { endpoint: &'static str }
     KeyLabels { key_id: i64 }
     MerchantLabels { merchant_id: String }
     MerchantNameLabels { merchant_id: String, name: String }
@@ -69,7 +82,7 @@ labels! {
     OutcomeLabels { outcome: &'static str }
     PartLabels { part: &'static str }
     ResultLabels { result: &'static str }
-    WakeupLabels { why: &'static str }
+    ReasonLabels { why: &'static str }
     QueueLabels { queue: &'static str }
     StateLabels { state: &'static str }
 }

@@ -3,7 +3,8 @@
 //! `consumer` takes messages, `turns` orders their validations by merchant, `dispatcher` begins them, `processor` claims,
 //! calls and settles one validation, `commits` does claims and settlements in batches and plans inside the claim, `directory`
 //! caches merchants and their connectors, `clock` has Postgres's time, `scheduler` publishes wake-ups for validations that are
-//! due, `health_reporter` shares the health of gateway accounts with other workers, and `housekeeping` deletes expired rows.
+//! due, `health_reporter` shares the health of gateway accounts with other workers, `deliveries` sends events to merchants' webhook
+//! endpoints, and `housekeeping` deletes expired rows.
 
 mod application;
 mod clock;
@@ -11,6 +12,7 @@ mod commits;
 mod consumer;
 mod consumer_load;
 mod database_metrics;
+mod deliveries;
 mod directory;
 mod dispatcher;
 mod health;

@@ -1,4 +1,4 @@
-//! The metrics of a worker at `/metrics`: claims, settlements and gateway calls. Labels are bounded: operators create
+//! The metrics of a worker at `/metrics`: claims, settlements, gateway calls and deliveries of events. Labels are bounded: operators create
 //! merchants and gateway accounts, and every other label has a few words. `docs/metrics.md` lists all metrics;
 //! `database_metrics` exports what the database knows.
 
@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_crypto::RotateBy;
 use khata_domain::attempt::{AttemptState, CallResult, not_understood};
+use khata_domain::events::DisabledBy;
 use khata_domain::traffic::PostponeReason;
 use khata_domain::validation::{Next, Outcome};
 use khata_domain::{Gateway, MerchantId, Method};
@@ -26,9 +27,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use crate::consumer_load::ConsumerLoad;
 use crate::database_metrics::DatabaseMetrics;
 use crate::labels::{
-    ClaimResult, CompletedLabels, FieldLabels, GatewayAccountLabels, GatewayCallLabels,
-    GatewayLabels, MerchantLabels, OutcomeLabels, PartLabels, PennyDropLabels, PostponedLabels,
-    QueueLabels, ResultLabels, SettleResult, WakeupLabels, WakeupReason,
+    AttemptLabels, AttemptResult, ClaimResult, CompletedLabels, FieldLabels, GatewayAccountLabels,
+    GatewayCallLabels, GatewayLabels, MerchantLabels, OutcomeLabels, PartLabels, PennyDropLabels,
+    PostponedLabels, QueueLabels, ReasonLabels, ResultLabels, SettleResult, WakeupReason,
 };
 
 /// Seconds; a gateway responds within milliseconds or lets the call time out.
@@ -42,6 +43,11 @@ const VALIDATION_SECONDS: Buckets = Buckets(&[
 /// Seconds from a gateway's response to a final account: the objective is 60.
 const SETTLE_SECONDS: Buckets = Buckets(&[
     0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 600.0,
+]);
+
+/// Seconds from an event to its first delivery: the objective is 0.1, and an endpoint may be down for days.
+const DELIVERY_SECONDS: Buckets = Buckets(&[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3_600.0, 86_400.0,
 ]);
 
 type Seconds = Counter<f64, std::sync::atomic::AtomicU64>;
@@ -65,7 +71,7 @@ khata_telemetry::metrics! {
         "settle_delay" in Seconds, "Time from the gateway's response or webhook to the stored outcome";
     without_gateway: Family<MerchantLabels, Counter> = Family::default(),
         "validations_without_gateway", "Times that no gateway account could validate until an operator acts";
-    wakeups: Family<WakeupLabels, Counter> = Family::default(),
+    wakeups: Family<ReasonLabels, Counter> = Family::default(),
         "scheduler_wakeups", "Due validations that the scheduler took, to publish their wake-ups or, without a broker, to queue them in this worker";
     queues: Family<QueueLabels, Gauge> = Family::default(),
         "queue_messages", "Messages in the queue";
@@ -89,6 +95,22 @@ khata_telemetry::metrics! {
         "gateway_possible_double_drops", "Attempts begun after a lost penny drop that may have paid its rupee";
     webhooks: Family<GatewayLabels, Counter> = Family::default(),
         "gateway_webhooks_recorded", "Gateway webhooks whose outcome was used";
+    attempts: Family<AttemptLabels, Counter> = Family::default(),
+        "webhook_attempts", "Attempts to deliver an event to a webhook endpoint, by result, and by failure";
+    attempts_repeated: Counter = Counter::default(),
+        "webhook_attempts_repeated", "Attempts that repeat one whose result was lost: the endpoint may get the event twice";
+    first_attempts: HistogramWithExemplars<Exemplar> = DELIVERY_SECONDS.new_metric(),
+        "webhook_first_attempt_delay" in Seconds, "Time from an event to the first attempt to deliver it";
+    endpoints_disabled: Family<ReasonLabels, Counter> = Family::default(),
+        "webhook_endpoints_disabled", "Webhook endpoints that a rule disabled";
+    endpoints_owned: Gauge = Gauge::default(),
+        "webhook_endpoints_owned", "Webhook endpoints whose calls this worker makes";
+    endpoints_unreadable: Gauge = Gauge::default(),
+        "webhook_endpoints_unreadable", "Webhook endpoints of this worker that get no calls, because their settings are unusable";
+    endpoint_circuits: Gauge = Gauge::default(),
+        "webhook_circuits_open", "Webhook endpoints of this worker of which most calls fail, so that only test calls are made";
+    webhook_calls: Gauge = Gauge::default(),
+        "webhook_calls_in_progress", "Deliveries that this worker makes now";
 }
 
 /// When things happened to a validation.
@@ -223,7 +245,7 @@ impl Metrics {
     /// Counts due validations that the scheduler took.
     pub(crate) fn wakeups_published(&self, reason: WakeupReason, count: usize) {
         let why = reason.as_str();
-        let wakeups = self.wakeups.get_or_create(&WakeupLabels { why });
+        let wakeups = self.wakeups.get_or_create(&ReasonLabels { why });
         wakeups.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
@@ -282,6 +304,46 @@ impl Metrics {
         let gateway = gateway.name();
         let labels = GatewayLabels { gateway };
         self.webhooks.get_or_create(&labels).inc();
+    }
+
+    /// Counts an attempt to deliver an event; `failure`: why it failed.
+    pub(crate) fn attempted(&self, result: AttemptResult, failure: Option<&'static str>) {
+        let labels = AttemptLabels {
+            result: result.as_str(),
+            failure: failure.unwrap_or_default(),
+        };
+        self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// Counts an attempt that repeats a lost one.
+    pub(crate) fn attempt_repeated(&self) {
+        self.attempts_repeated.inc();
+    }
+
+    /// Observes the time from an event to its first attempt.
+    pub(crate) fn first_attempt(&self, delay: TimeDelta, trace_parent: Option<&str>) {
+        let exemplar = Exemplar::of(trace_parent);
+        self.first_attempts.observe(seconds(delay), exemplar, None);
+    }
+
+    /// Counts an endpoint that a rule disabled.
+    pub(crate) fn endpoint_disabled(&self, by: DisabledBy) {
+        let why = by.as_str();
+        let labels = ReasonLabels { why };
+        self.endpoints_disabled.get_or_create(&labels).inc();
+    }
+
+    /// Sets the numbers of endpoints of this worker: all, those with unusable settings, and those with an open circuit; and of calls
+    /// in progress.
+    pub(crate) fn endpoints(&self, owned: usize, unreadable: usize, circuits: usize, calls: usize) {
+        for (gauge, number) in [
+            (&self.endpoints_owned, owned),
+            (&self.endpoints_unreadable, unreadable),
+            (&self.endpoint_circuits, circuits),
+            (&self.webhook_calls, calls),
+        ] {
+            gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+        }
     }
 }
 

@@ -30,6 +30,7 @@ use results::{compare_names, delay_of, is_below, reviewed};
 
 use crate::commits::{ClaimsAndSettles, CommitResult, Request, Work};
 use crate::consumer_load::{ConsumerLoad, Permit, QueuedWork, Unclaimed};
+use crate::deliveries::Signals;
 use crate::directory::Entry;
 use crate::health_reporter::{CallInProgress, HealthReporter};
 use crate::labels::{ClaimResult, GatewayAccountLabels, SettleResult};
@@ -53,6 +54,7 @@ pub(crate) struct ValidationProcessor {
     pub(crate) health: Arc<HealthReporter>,
     pub(crate) load: Arc<ConsumerLoad>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) deliveries: Arc<Signals>,
     pub(crate) lease: Duration,
     pub(crate) queue: String,
 }
@@ -208,6 +210,8 @@ impl ValidationProcessor {
         match claim.instrument(span).await {
             Ok(CommitResult::Claimed(Some(work))) => {
                 self.metrics.claimed(ClaimResult::Claimed);
+                // The call that stored the account, or the validation, wrote an event.
+                self.deliveries.may_have_deliveries(wakeup.key.merchant);
                 return Some(work);
             }
             Ok(_) => {
@@ -433,7 +437,10 @@ impl ValidationProcessor {
             let span = telemetry::database("settle validation");
             let settled = self.lane.submit(request).instrument(span).await;
             let (result, error_type) = match settled {
-                Ok(CommitResult::Settled(true)) => {
+                Ok(CommitResult::Settled(Some(settled))) => {
+                    if settled.has_deliveries {
+                        self.deliveries.has_deliveries(settled.key.merchant);
+                    }
                     let now = self.results.clock.now();
                     self.metrics.settled(settlement, timeline, now);
                     return Ok(());

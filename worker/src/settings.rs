@@ -71,6 +71,9 @@ pub struct Settings {
     /// uses at most three quarters
     #[arg(long, env = "KHATA_WORKER_CONCURRENCY", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub concurrency: u16,
+    /// Maximum number of webhook calls made at once to the endpoints of all merchants; one merchant uses at most three quarters
+    #[arg(long, env = "KHATA_DELIVERY_CONCURRENCY", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) delivery_concurrency: u16,
     /// Seconds for which a worker leases a validation, and after which another worker takes over those of a stopped one; a
     /// gateway call may take at most (this − 4) / 2 seconds
     #[arg(long, env = "KHATA_WORKER_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
@@ -78,7 +81,7 @@ pub struct Settings {
     /// Milliseconds between two rounds of the scheduler
     #[arg(long, env = "KHATA_SCHEDULER_INTERVAL_MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(50..=60_000))]
     scheduler_interval_ms: u64,
-    /// Seconds that validations in progress may take to finish after SIGTERM
+    /// Seconds that validations and webhook calls in progress may take to finish after SIGTERM
     #[arg(long, env = "KHATA_WORKER_DRAIN_SECONDS", default_value_t = 25)]
     drain_seconds: u64,
     #[command(flatten)]

@@ -15,7 +15,7 @@ use khata_domain::MerchantId;
 use uuid::Uuid;
 
 /// Permits that one merchant may use, as a multiple of the free ones.
-const SHARE: usize = 3;
+pub(crate) const SHARE: usize = 3;
 /// One permit for awaited validations is added to this many for others.
 const AWAITED_SHARE: usize = 8;
 /// Maximum length of all queues of a urgency together. One merchant may fill half of it, two merchants two thirds.

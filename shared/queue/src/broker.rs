@@ -42,11 +42,22 @@ impl Broker {
         format!("{}.validations.dead", self.queue_prefix)
     }
 
-    /// Connects and declares the queues: durable quorum queues, with at-least-once dead-lettering.
-    pub async fn connect(&self, name: &str) -> lapin::Result<(Connection, Channel)> {
+    /// Returns the name of the exchange by which workers signal deliveries to each other.
+    pub(super) fn delivery_exchange(&self) -> String {
+        format!("{}.deliveries", self.queue_prefix)
+    }
+
+    /// Connects, and declares nothing.
+    pub(super) async fn open(&self, name: &str) -> lapin::Result<(Connection, Channel)> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connection = Connection::connect(&self.uri(), properties).await?;
         let channel = connection.create_channel().await?;
+        Ok((connection, channel))
+    }
+
+    /// Connects and declares the queues: durable quorum queues, with at-least-once dead-lettering.
+    pub async fn connect(&self, name: &str) -> lapin::Result<(Connection, Channel)> {
+        let (connection, channel) = self.open(name).await?;
         let durable = QueueDeclareOptions {
             durable: true,
             ..QueueDeclareOptions::default()
@@ -138,6 +149,6 @@ async fn consume(
         .await
 }
 
-fn text(value: &str) -> AMQPValue {
+pub(super) fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }

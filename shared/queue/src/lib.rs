@@ -2,11 +2,13 @@
 //! seconds late, because the database has all that is due.
 
 mod broker;
+mod delivery_signals;
 mod message;
 mod publisher;
 mod wakeup_publisher;
 
 pub use broker::Broker;
-pub use message::{MessageError, Wakeup};
+pub use delivery_signals::DeliverySignals;
+pub use message::{DueDeliveries, MessageError, Wakeup};
 pub use publisher::{BrokerError, Publisher};
 pub use wakeup_publisher::{WakeupCounts, WakeupPublisher};

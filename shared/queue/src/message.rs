@@ -1,5 +1,5 @@
-//! The message format: the due validations and their traces. Messages have a type and a version, so that an old worker
-//! rejects a message that it does not know.
+//! The message formats: due validations and their traces, and merchants with due deliveries. Messages have a type and a version,
+//! so that an old worker rejects a message that it does not know.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,6 +12,12 @@ pub struct Wakeup {
     pub key: ValidationKey,
     /// W3C trace context of the account's trace; in a message, of the publish span, if the trace is recorded.
     pub trace_parent: Option<String>,
+}
+
+/// The merchants with deliveries of events that are due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueDeliveries {
+    pub merchants: Vec<MerchantId>,
 }
 
 /// A message that is not Khata's, or has a version that this build does not know.
@@ -28,6 +34,14 @@ struct Envelope<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
+struct DeliveriesEnvelope<'a> {
+    v: u8,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    merchants: Vec<Uuid>,
+}
+
+#[derive(Serialize, Deserialize)]
 struct Entry {
     m: Uuid,
     v: Uuid,
@@ -37,6 +51,7 @@ struct Entry {
 
 const VERSION: u8 = 1;
 const KIND: &str = "validations.due";
+const DELIVERIES_KIND: &str = "deliveries.due";
 
 pub(super) fn encode(wakeups: impl Iterator<Item = Wakeup>) -> Vec<u8> {
     let validations = wakeups
@@ -57,14 +72,8 @@ pub(super) fn encode(wakeups: impl Iterator<Item = Wakeup>) -> Vec<u8> {
 impl Wakeup {
     /// Parses the body of a message.
     pub fn decode(body: &[u8]) -> Result<Vec<Self>, MessageError> {
-        // The body may hold anything, so the error has the position and not the content.
-        let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| {
-            MessageError(format!("not a Khata message, column {}", error.column()))
-        })?;
-        if envelope.v != VERSION || envelope.kind != KIND {
-            let problem = format!("version {} of another kind", envelope.v);
-            return Err(MessageError(problem));
-        }
+        let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(unreadable)?;
+        check(envelope.v, envelope.kind, KIND)?;
         Ok(envelope
             .validations
             .into_iter()
@@ -77,6 +86,38 @@ impl Wakeup {
             })
             .collect())
     }
+}
+
+impl DueDeliveries {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(&DeliveriesEnvelope {
+            v: VERSION,
+            kind: DELIVERIES_KIND,
+            merchants: self.merchants.iter().map(|merchant| merchant.0).collect(),
+        })
+        .unwrap_or_default()
+    }
+
+    /// Parses the body of a message.
+    pub fn decode(body: &[u8]) -> Result<Self, MessageError> {
+        let envelope: DeliveriesEnvelope<'_> = serde_json::from_slice(body).map_err(unreadable)?;
+        check(envelope.v, envelope.kind, DELIVERIES_KIND)?;
+        let merchants = envelope.merchants.into_iter().map(MerchantId).collect();
+        Ok(Self { merchants })
+    }
+}
+
+/// The body may hold anything, so the error has the position and not the content.
+#[allow(clippy::needless_pass_by_value, reason = "the form of map_err")]
+fn unreadable(error: serde_json::Error) -> MessageError {
+    MessageError(format!("not a Khata message, column {}", error.column()))
+}
+
+fn check(version: u8, kind: &str, wanted: &str) -> Result<(), MessageError> {
+    if version == VERSION && kind == wanted {
+        return Ok(());
+    }
+    Err(MessageError(format!("version {version} of another kind")))
 }
 
 #[cfg(test)]
@@ -102,6 +143,18 @@ mod tests {
     }
 
     #[test]
+    fn a_message_decodes_to_its_merchants() {
+        let due = DueDeliveries {
+            merchants: vec![MerchantId::new(), MerchantId::new()],
+        };
+        let body = due.encode();
+        assert_eq!(DueDeliveries::decode(&body).unwrap(), due);
+        assert!(Wakeup::decode(&body).is_err(), "another type");
+        let wakeup = encode(std::iter::empty());
+        assert!(DueDeliveries::decode(&wakeup).is_err(), "another type");
+    }
+
+    #[test]
     fn other_versions_and_types_are_rejected() {
         for body in [
             "",
@@ -117,6 +170,7 @@ mod tests {
         #[test]
         fn decoding_never_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Wakeup::decode(&body);
+            let _ = DueDeliveries::decode(&body);
         }
     }
 }

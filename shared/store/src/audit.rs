@@ -24,6 +24,11 @@ impl Actor {
         let fits = (1..=Self::MAX_LENGTH).contains(&name.chars().count());
         (fits && !name.contains(char::is_control)).then(|| Self(name.to_owned()))
     }
+
+    /// khata-worker, for a change that a rule makes.
+    pub fn worker() -> Self {
+        Self("khata-worker".to_owned())
+    }
 }
 
 /// The settings that a command changed, each with its old and its new value. A secret is `"changed"`.

@@ -126,6 +126,50 @@ pub const ACCOUNTS_IN_REVIEW: &str = "
     group by m.id";
 
 row! {
+    /// Open deliveries of events, by how their endpoints are.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct OpenDeliveries {
+        /// The endpoint is disabled: no call is made.
+        pub is_disabled: bool,
+        /// The endpoint's last call failed.
+        pub is_failing: bool,
+        /// Their next attempt is due.
+        pub due: i64,
+        /// An attempt is in progress.
+        pub started: i64,
+        /// They wait for the time of their next attempt.
+        pub waiting: i64,
+        /// Seconds since the oldest of the due ones was due; 0 if there is none.
+        pub overdue_seconds: f64,
+    }
+}
+
+/// Counts the open deliveries. Reads at most [`MAX_COUNTED`] rows by the index of the open ones: of each endpoint an equal share, the
+/// first due ones.
+pub fn open_deliveries(connection: &mut PgConnection) -> QueryResult<Vec<OpenDeliveries>> {
+    statement(OPEN_DELIVERIES)
+        .bind(MAX_COUNTED)
+        .load(connection)
+}
+
+/// The statement, for the test that checks its plan.
+#[doc(hidden)]
+pub const OPEN_DELIVERIES: &str = "
+    select w.disabled_at is not null as is_disabled, w.failing_since is not null as is_failing,
+        count(*) filter (where d.started_at is null and d.due_at <= now()) as due,
+        count(d.started_at) as started,
+        count(*) filter (where d.started_at is null and d.due_at > now()) as waiting,
+        coalesce(greatest(extract(epoch from now() - min(d.due_at) filter (where d.started_at is null)), 0), 0)::float8
+            as overdue_seconds
+    from webhook_endpoints w
+    cross join lateral (
+        select d.due_at, d.started_at from webhook_deliveries d
+        where d.merchant_id = w.merchant_id and d.endpoint_id = w.id and d.state = 'OPEN'
+        order by d.due_at limit greatest($1 / (select count(*) from webhook_endpoints), 100)
+    ) d
+    group by 1, 2";
+
+row! {
     /// A merchant's API keys that expire soon.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct ExpiringKeys {

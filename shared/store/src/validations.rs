@@ -17,6 +17,6 @@ pub use claim::{Claimed, LeaseToken, Postponement, claim, lease, lock_due, postp
 pub use due::{DueRow, DueTurns, Taken, Wanted};
 pub use queue::{GatewayQueue, lock_queued, queues};
 pub use reuse::{Reusable, reusable};
-pub use settle::{AttemptReport, Provenance, Settlement, settle};
+pub use settle::{AttemptReport, Provenance, Settled, Settlement, settle};
 
 pub use khata_domain::traffic::{QueuePlace, QueueRank, Slot};

@@ -122,6 +122,11 @@ fn the_page_lists_every_metric() {
             .contains("khata_gateway_fields_not_understood_total{merchant_id=")
     );
     metrics.webhook_used(Gateway::Setu);
+    metrics.attempted(AttemptResult::Failed, Some("timeout"));
+    metrics.attempt_repeated();
+    metrics.first_attempt(TimeDelta::milliseconds(20), Some(TRACE));
+    metrics.endpoint_disabled(DisabledBy::Failing);
+    metrics.endpoints(1, 0, 0, 0);
     metrics
         .possible_double_drops
         .get_or_create(&account())

@@ -1,9 +1,11 @@
 //! The worker with a real Postgres and a real RabbitMQ: wake-ups, the scheduler, and dead letters.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod deliveries;
 mod faults;
 mod money;
 mod queues;
+mod receiver;
 mod sandbox;
 mod stop;
 mod turns;

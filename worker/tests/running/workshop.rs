@@ -14,6 +14,7 @@ use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
 use khata_config::shutdown::{self, Trigger};
 use khata_crypto::{Keyring, KeyringFile, Purpose};
 use khata_domain::ValidationKey;
+use khata_domain::events::{EndpointId, EndpointKey, Payload};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::{
@@ -24,6 +25,8 @@ use khata_store::accounts::{self, CreateAccounts, NewAccount, ValidationTerms};
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
 use khata_store::merchants;
 use khata_store::validations::{LeaseToken, NewAttempt, claim, insert_attempts};
+use khata_store::webhooks::{self, EndpointSettings, NewEndpoint};
+use khata_webhooks::WebhookSecret;
 use khata_worker::{Application, Settings};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -134,7 +137,7 @@ impl Workshop {
         self.store_for(other, std::slice::from_ref(details), None)[0]
     }
 
-    fn store_for(
+    pub(crate) fn store_for(
         &mut self,
         merchant: MerchantId,
         details: &[Details],
@@ -263,6 +266,60 @@ impl Workshop {
         };
         self.add_gateway(&gateway, credentials);
         calls
+    }
+
+    /// Adds a webhook endpoint of the merchant, with other settings than usual.
+    pub(crate) fn add_endpoint(
+        &mut self,
+        url: &str,
+        secret: &WebhookSecret,
+        change: impl FnOnce(&mut NewEndpoint<'_>),
+    ) -> EndpointKey {
+        self.add_endpoint_of(self.merchant, url, secret, change)
+    }
+
+    /// Adds another merchant, with a DUMMY gateway account and a webhook endpoint.
+    pub(crate) fn other_merchant_with_endpoint(
+        &mut self,
+        url: &str,
+        secret: &WebhookSecret,
+    ) -> MerchantId {
+        let (other, _) = merchant_with_dummy(&mut self.connection, "other");
+        self.add_endpoint_of(other, url, secret, |_| {});
+        other
+    }
+
+    fn add_endpoint_of(
+        &mut self,
+        merchant: MerchantId,
+        url: &str,
+        secret: &WebhookSecret,
+        change: impl FnOnce(&mut NewEndpoint<'_>),
+    ) -> EndpointKey {
+        let id = EndpointId::new();
+        let key = EndpointKey { merchant, id };
+        let settings = EndpointSettings {
+            url: url.to_owned(),
+            secret: secret.expose().to_string(),
+            previous: None,
+            signing_key: None,
+            credentials: None,
+        };
+        let sealed = settings.seal(&self.keyring, key);
+        let mut endpoint = NewEndpoint {
+            id,
+            url,
+            sealed_settings: &sealed,
+            event_names: &[],
+            payload: Payload::Full,
+            is_ordered: true,
+            concurrency: 32,
+            calls_per_second: None,
+        };
+        change(&mut endpoint);
+        let inserted = webhooks::insert(&mut self.connection, merchant, &endpoint, 20);
+        inserted.unwrap().expect("fewer than 20");
+        key
     }
 
     /// Adds a gateway account.

@@ -14,7 +14,8 @@ use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement, validation_keys};
 use khata_domain::validation::{AttemptEnd, AttemptState, FailureCode, Next, Outcome};
 use khata_domain::{
-    Class, EventId, GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey, ValidationState,
+    Class, EventId, GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey,
+    ValidationState,
 };
 
 /// The result of a step for the attempt that it made or looked up.
@@ -148,13 +149,15 @@ fn columns(settlements: &[Settlement]) -> Rows<'_> {
 }
 
 row! {
-    struct SettledRow {
+    /// A validation that was settled.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Settled {
         #[diesel(embed)]
-        key: ValidationKey,
+        pub key: ValidationKey,
         /// Completed, and a caller waits for the outcome.
         awaited: bool,
-        /// The event is delivered to an endpoint of the merchant.
-        has_deliveries: bool,
+        /// Events of the same statement are delivered to endpoints of the merchant.
+        pub has_deliveries: bool,
     }
 }
 
@@ -210,12 +213,12 @@ fn after_webhooks<'a>(
     Ok(Cow::Owned(settlements))
 }
 
-/// Settles attempt, validation and account in one statement, where the lease still holds. Returns the keys that it settled;
+/// Settles attempt, validation and account in one statement, where the lease still holds. Returns those that it settled;
 /// the others belong to another worker now. An account follows only its newest validation, and never leaves DELETED.
 pub fn settle(
     connection: &mut PgConnection,
     settlements: &[Settlement],
-) -> QueryResult<Vec<ValidationKey>> {
+) -> QueryResult<Vec<Settled>> {
     let settlements = after_webhooks(connection, settlements)?;
     let position = events::POSITION;
     let record = events::record(
@@ -223,7 +226,7 @@ pub fn settle(
         "select * from account",
     );
     let snapshot = events::SNAPSHOT.replace("v.", "s.");
-    let rows: Vec<SettledRow> = statement(format!(
+    let rows: Vec<Settled> = statement(format!(
         "with input as (
             select * from $1 as input
          ), settled as (
@@ -296,5 +299,5 @@ pub fn settle(
     let awaited = rows.iter().filter(|row| row.awaited);
     let awaited: Vec<ValidationId> = awaited.map(|row| row.key.id).collect();
     outcomes::notify(connection, &awaited)?;
-    Ok(rows.iter().map(|row| row.key).collect())
+    Ok(rows)
 }

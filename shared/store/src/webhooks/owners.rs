@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::endpoints::{COLUMNS, Endpoint};
 use crate::column::row;
 use crate::statement::{milliseconds, rows, statement};
+use khata_domain::MerchantId;
 use khata_domain::events::EndpointKey;
 
 row! {
@@ -33,9 +34,11 @@ pub fn acquire(
     statement(
         "with free as (
             select w.merchant_id, w.id from webhook_endpoints w
-            where w.disabled_at is null and (w.owned_until is null or w.owned_until < now()) and exists (
-                select from webhook_deliveries d
-                where d.merchant_id = w.merchant_id and d.endpoint_id = w.id and d.state = 'OPEN' and d.due_at <= now())
+            where w.disabled_at is null and (w.owned_until is null or w.owned_until < now())
+              -- Not `exists`: as a join it may read every open delivery of all merchants.
+              and (select true from webhook_deliveries d
+                where d.merchant_id = w.merchant_id and d.endpoint_id = w.id and d.state = 'OPEN' and d.due_at <= now()
+                order by d.due_at limit 1)
             limit $1 for no key update of w skip locked
          )
          update webhook_endpoints w set owner_id = $2, owned_until = now() + $3 * interval '1 ms'
@@ -68,13 +71,33 @@ pub fn renew(
 }
 
 /// Reads the endpoints of this worker, with their settings.
-pub fn owned(connection: &mut PgConnection, endpoints: &[EndpointKey]) -> QueryResult<Vec<Endpoint>> {
+pub fn owned(
+    connection: &mut PgConnection,
+    endpoints: &[EndpointKey],
+) -> QueryResult<Vec<Endpoint>> {
     statement(format!(
         "select {COLUMNS} from $1 as mine
          join webhook_endpoints w on w.merchant_id = mine.merchant_id and w.id = mine.id"
     ))
     .rows(endpoint_keys(endpoints))
     .load(connection)
+}
+
+/// Returns those of these merchants that have an enabled endpoint which the worker does not own: others need its signals.
+pub fn owned_by_others(
+    connection: &mut PgConnection,
+    worker: Uuid,
+    merchants: &[MerchantId],
+) -> QueryResult<Vec<MerchantId>> {
+    statement(
+        "select mine.merchant_id from $1 as mine
+         where exists (
+            select from webhook_endpoints w
+            where w.merchant_id = mine.merchant_id and w.disabled_at is null and w.owner_id is distinct from $2)",
+    )
+    .rows(rows!(merchants, merchant => { merchant_id = *merchant }))
+    .bind(worker)
+    .tuples(connection)
 }
 
 /// Gives endpoints up, so that another worker may take them at once.

@@ -79,7 +79,12 @@ impl EndpointSettings {
 impl Endpoint {
     /// Decrypts the settings.
     pub fn settings(&self, keyring: &Keyring) -> Result<EndpointSettings, DecryptError> {
-        let plain = keyring.decrypt(self.merchant, self.id.0, Purpose::Endpoint, &self.sealed_settings)?;
+        let plain = keyring.decrypt(
+            self.merchant,
+            self.id.0,
+            Purpose::Endpoint,
+            &self.sealed_settings,
+        )?;
         serde_json::from_slice(&plain).map_err(|_| DecryptError)
     }
 }

@@ -15,8 +15,8 @@ use khata_store::accounts::{
 use khata_store::validations::{Settlement, claim, settle};
 
 use crate::rows::{
-    LEASE, alter, call, claimed, create, current_state, ids, merchant, settlement, take_due, token,
-    valid, validate_again,
+    LEASE, alter, call, claimed, create, current_state, ids, merchant, settled, settlement,
+    take_due, token, valid, validate_again,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -52,7 +52,7 @@ fn run(connection: &mut PgConnection, wanted: &ValidateAgain) -> Revalidation {
 fn finish(connection: &mut PgConnection, key: ValidationKey) {
     let (token, _) = claimed(connection, key);
     assert_eq!(
-        settle(connection, &[settlement(key, token, valid())]).unwrap(),
+        settled(connection, &[settlement(key, token, valid())]),
         [key]
     );
 }
@@ -298,7 +298,7 @@ fn a_validation_keeps_the_options_of_its_request() {
             reused_from: (!fresh).then_some(first.id),
             ..settlement(key, token, valid())
         };
-        assert_eq!(settle(&mut connection, &[end]).unwrap(), [key]);
+        assert_eq!(settled(&mut connection, &[end]), [key]);
         let row = find(&mut connection, merchant, &customer(), account).unwrap();
         assert_eq!(
             row.unwrap().validation.reused_from,

@@ -13,7 +13,8 @@ use khata_store::gateway_webhooks::{
 use khata_store::validations::{NewAttempt, Settlement, give_up_attempts, insert_attempts, settle};
 
 use crate::rows::{
-    attempt, claimed, current_state, due, later, merchant, provenance, report, settlement, valid,
+    attempt, claimed, current_state, due, later, merchant, provenance, report, settled, settlement,
+    valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -49,7 +50,7 @@ fn waiting(connection: &mut PgConnection) -> Waiting {
         provenance: Some(provenance()),
         ..settlement(key, token, later(true))
     };
-    assert_eq!(settle(connection, &[waits]).unwrap(), [key]);
+    assert_eq!(settled(connection, &[waits]), [key]);
     Waiting {
         key,
         gateway,

@@ -13,11 +13,12 @@ use khata_store::gateway_accounts::{
 use khata_store::keys::KeyScope;
 use khata_store::merchant_settings::{Changes, change, overview};
 use khata_store::merchants::{all, insert_key, of_id};
-use khata_store::validations::{Settlement, insert_attempts, settle};
+use khata_store::validations::{Settlement, insert_attempts};
 use serde_json::json;
 
 use crate::rows::{
-    alter_account, attempt, claimed, due, later, merchant, provenance, report, settlement, valid,
+    alter_account, attempt, claimed, due, later, merchant, provenance, report, settled, settlement,
+    valid,
 };
 use khata_testing::Database;
 
@@ -238,7 +239,7 @@ fn attempts_are_counted_by_class() {
             provenance: Some(provenance()),
             ..settlement(key, token, next)
         };
-        assert_eq!(settle(&mut connection, &[end]).unwrap(), [key]);
+        assert_eq!(settled(&mut connection, &[end]), [key]);
     }
     let marked =
         "possible_double_drop = true, unlisted_code = true, code = coalesce(code, 'brand_new')";

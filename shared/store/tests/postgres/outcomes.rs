@@ -8,7 +8,7 @@ use khata_store::accounts::of_validations;
 use khata_store::outcomes::{listen, received, subscribe};
 use khata_store::validations::settle;
 
-use crate::rows::{alter, claimed, due, later, merchant, settlement, valid};
+use crate::rows::{alter, claimed, due, later, merchant, settled, settlement, valid};
 use khata_testing::Database;
 
 const AWAITED: &str = "awaited_until = now() + interval '1 min'";
@@ -78,7 +78,7 @@ fn a_rolled_back_outcome_is_not_notified() {
     let (token, _) = claimed(&mut connection, key);
     let undone: QueryResult<()> = connection.transaction(|connection| {
         assert_eq!(
-            settle(connection, &[settlement(key, token, valid())])?,
+            settled(connection, &[settlement(key, token, valid())]),
             [key]
         );
         Err(diesel::result::Error::RollbackTransaction)

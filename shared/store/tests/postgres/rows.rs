@@ -20,7 +20,7 @@ use khata_store::accounts::{
 use khata_store::merchants;
 use khata_store::validations::{
     AttemptReport, Claimed, DueRow, DueTurns, LeaseToken, NewAttempt, Provenance, Settlement,
-    Wanted, claim,
+    Wanted, claim, settle,
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -208,6 +208,15 @@ pub(crate) fn later(pending: bool) -> Next {
 /// A settlement without an attempt.
 pub(crate) fn settlement(key: ValidationKey, token: LeaseToken, next: Next) -> Settlement {
     Settlement::without_attempt(key, token, next, Duration::from_secs(30))
+}
+
+/// Settles validations; returns the keys of those whose lease held.
+pub(crate) fn settled(
+    connection: &mut PgConnection,
+    settlements: &[Settlement],
+) -> Vec<ValidationKey> {
+    let settled = settle(connection, settlements).unwrap();
+    settled.iter().map(|settled| settled.key).collect()
 }
 
 /// The gateway of a report.

@@ -10,7 +10,7 @@ use khata_store::validations::{LeaseToken, Settlement, attempts, claim, insert_a
 
 use crate::rows::{
     LEASE, alter, alter_account, attempt, call, claimed, create, current_state, due, invalid,
-    later, merchant, provenance, report, settlement, take_due, token, valid,
+    later, merchant, provenance, report, settled, settlement, take_due, token, valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -42,7 +42,7 @@ impl Bench {
 
     fn settle(&mut self, settlement: Settlement) -> bool {
         let key = settlement.key;
-        let settled = settle(&mut self.connection, &[settlement]).unwrap();
+        let settled = settled(&mut self.connection, &[settlement]);
         assert!(settled.is_empty() || settled == [key]);
         !settled.is_empty()
     }
@@ -253,15 +253,14 @@ fn a_batch_settles_only_validations_whose_lease_holds() {
     let (lost, lost_token) = bench.with_attempt();
     let (waiting, waiting_token) = bench.with_attempt();
     bench.rescue(lost);
-    let mut settled = settle(
+    let mut settled = settled(
         &mut bench.connection,
         &[
             settlement(lost, lost_token, invalid()),
             settlement(held, held_token, valid()),
             settlement(waiting, waiting_token, later(true)),
         ],
-    )
-    .unwrap();
+    );
     settled.sort_unstable();
     let mut expected = [held, waiting];
     expected.sort_unstable();

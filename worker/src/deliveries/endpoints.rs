@@ -1,0 +1,480 @@
+//! The endpoints that this worker owns: how many calls each can take now.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use khata_domain::MerchantId;
+use khata_domain::circuit::{Circuit, CircuitState};
+use khata_domain::events::EndpointKey;
+use khata_store::webhooks::{Endpoint, LOST_AFTER, Owned, Wanted};
+
+use super::call_budget::CallBudget;
+use super::sender::EndpointSender;
+use super::slot::Ended;
+use crate::turns::SHARE;
+
+/// Time without open deliveries after which an endpoint is given up.
+const IDLE_TIME: Duration = Duration::from_mins(1);
+/// An attempt counts as lost by Postgres's clock; the claim comes this much later.
+const LOST_MARGIN: Duration = Duration::from_secs(1);
+
+/// The endpoints of one worker.
+#[derive(Default)]
+pub(super) struct Endpoints {
+    all: HashMap<EndpointKey, OwnedEndpoint>,
+    /// Maximum number of calls at once.
+    concurrency: usize,
+    in_progress: usize,
+    turns: u64,
+}
+
+/// An endpoint that this worker owns, or at which it still has calls in progress.
+struct OwnedEndpoint {
+    is_owned: bool,
+    is_enabled: bool,
+    /// The version of the settings; 0 until they are read.
+    version: i32,
+    /// `None`: the settings are unusable.
+    sender: Option<Arc<EndpointSender>>,
+    concurrency: usize,
+    budget: Option<CallBudget>,
+    in_progress: usize,
+    /// A claim is under way.
+    is_claiming: bool,
+    /// When a claim may find a due delivery.
+    due_at: Option<Instant>,
+    /// When a claim may find an attempt that was lost.
+    lost_at: Option<Instant>,
+    busy_at: Instant,
+    circuit: Circuit,
+    last_turn: u64,
+}
+
+/// What a claim asks for.
+#[derive(Clone)]
+pub(super) struct Claim {
+    pub(super) wanted: Wanted,
+    pub(super) sender: Arc<EndpointSender>,
+}
+
+/// What a result changed at the circuit of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CircuitChange {
+    Opened(DateTime<Utc>),
+    Closed,
+}
+
+/// Numbers for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) owned: usize,
+    /// Owned, but the settings are unusable.
+    pub(super) unreadable: usize,
+    pub(super) open_circuits: usize,
+    pub(super) calls: usize,
+}
+
+impl OwnedEndpoint {
+    fn new(now: Instant, time: DateTime<Utc>) -> Self {
+        Self {
+            is_owned: false,
+            is_enabled: true,
+            version: 0,
+            sender: None,
+            concurrency: 1,
+            budget: None,
+            in_progress: 0,
+            is_claiming: false,
+            due_at: None,
+            lost_at: None,
+            busy_at: now,
+            circuit: Circuit::new(time),
+            last_turn: 0,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.in_progress == 0 && !self.is_claiming
+    }
+
+    /// Returns when a claim may find something.
+    fn claims_at(&self) -> Option<Instant> {
+        let times = [self.due_at, self.lost_at];
+        times.into_iter().flatten().min()
+    }
+
+    /// Returns the calls that the endpoint can take now; otherwise, from when on it can take one, if no call has to end first.
+    fn free(&self, now: Instant, time: DateTime<Utc>) -> Result<usize, Option<Instant>> {
+        let mut calls = self.concurrency.saturating_sub(self.in_progress);
+        match self.circuit.state(time) {
+            CircuitState::Closed => {}
+            CircuitState::HalfOpen if self.in_progress == 0 => calls = calls.min(1),
+            CircuitState::HalfOpen => return Err(None),
+            CircuitState::Open(until) => {
+                return Err(Some(now + (until - time).to_std().unwrap_or_default()));
+            }
+        }
+        if calls == 0 {
+            return Err(None);
+        }
+        let Some(budget) = &self.budget else {
+            return Ok(calls);
+        };
+        match budget.free(now) {
+            0 => Err(Some(budget.free_at())),
+            free => Ok(calls.min(free)),
+        }
+    }
+}
+
+impl Endpoints {
+    pub(super) fn new(concurrency: usize) -> Self {
+        Self {
+            concurrency,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the owned endpoints, with the versions of their settings.
+    pub(super) fn owned(&self) -> Vec<(EndpointKey, i32)> {
+        let owned = self.all.iter().filter(|(_, endpoint)| endpoint.is_owned);
+        owned
+            .map(|(key, endpoint)| (*key, endpoint.version))
+            .collect()
+    }
+
+    pub(super) fn merchants(&self) -> HashSet<MerchantId> {
+        self.owned().iter().map(|(key, _)| key.merchant).collect()
+    }
+
+    /// Returns the calls that this worker can make besides those in progress.
+    pub(super) fn free(&self) -> usize {
+        self.concurrency.saturating_sub(self.in_progress)
+    }
+
+    pub(super) fn in_progress(&self) -> usize {
+        self.in_progress
+    }
+
+    /// Owns an endpoint with due deliveries. The attempts of the owner before may be lost.
+    pub(super) fn own(&mut self, key: EndpointKey, now: Instant, time: DateTime<Utc>) {
+        let endpoint = self.all.entry(key);
+        let endpoint = endpoint.or_insert_with(|| OwnedEndpoint::new(now, time));
+        endpoint.is_owned = true;
+        endpoint.is_enabled = true;
+        endpoint.due_at = Some(now);
+        endpoint.lost_at = Some(now + LOST_AFTER + LOST_MARGIN);
+        endpoint.busy_at = now;
+    }
+
+    /// Takes new settings; `sender`: `None` if they are unusable.
+    pub(super) fn configure(
+        &mut self,
+        settings: &Endpoint,
+        sender: Option<Arc<EndpointSender>>,
+        now: Instant,
+    ) {
+        let Some(endpoint) = self.all.get_mut(&settings.key()) else {
+            return;
+        };
+        endpoint.version = settings.version;
+        endpoint.is_enabled = settings.disabled_at.is_none();
+        endpoint.sender = sender;
+        endpoint.concurrency = usize::try_from(settings.concurrency).unwrap_or(1).max(1);
+        let limit = settings.calls_per_second;
+        let limit = limit.and_then(|limit| u32::try_from(limit).ok());
+        endpoint.budget = limit.map(|limit| CallBudget::new(limit, now));
+    }
+
+    /// Takes the result of a renewal of `asked`; returns the endpoints that other workers own now.
+    pub(super) fn renewed(&mut self, asked: &[EndpointKey], renewed: &[Owned]) -> Vec<EndpointKey> {
+        for owned in renewed {
+            if let Some(endpoint) = self.all.get_mut(&owned.key) {
+                endpoint.is_enabled = owned.is_enabled;
+            }
+        }
+        let kept: HashSet<EndpointKey> = renewed.iter().map(|owned| owned.key).collect();
+        let lost = asked.iter().copied().filter(|key| !kept.contains(key));
+        let lost: Vec<EndpointKey> = lost.collect();
+        for key in &lost {
+            self.give_up(*key);
+        }
+        lost
+    }
+
+    /// Claims nothing more. The calls in progress end.
+    fn give_up(&mut self, key: EndpointKey) {
+        if let Some(endpoint) = self.all.get_mut(&key) {
+            endpoint.is_owned = false;
+            if endpoint.is_idle() {
+                self.all.remove(&key);
+            }
+        }
+    }
+
+    /// Gives up the endpoints that need no owner any more: those that are disabled, and those without open deliveries.
+    pub(super) fn take_idle(&mut self, now: Instant) -> Vec<EndpointKey> {
+        let is_done = |endpoint: &OwnedEndpoint| {
+            let is_quiet =
+                now.duration_since(endpoint.busy_at) > IDLE_TIME && endpoint.claims_at().is_none();
+            endpoint.is_owned && endpoint.is_idle() && (!endpoint.is_enabled || is_quiet)
+        };
+        let done = self.all.iter().filter(|(_, endpoint)| is_done(endpoint));
+        let done: Vec<EndpointKey> = done.map(|(key, _)| *key).collect();
+        for key in &done {
+            self.all.remove(key);
+        }
+        done
+    }
+
+    /// Gives up all endpoints; returns them.
+    pub(super) fn take_all(&mut self) -> Vec<EndpointKey> {
+        let owned = self.owned().into_iter().map(|(key, _)| key);
+        let owned: Vec<EndpointKey> = owned.collect();
+        for key in &owned {
+            self.give_up(*key);
+        }
+        owned
+    }
+
+    /// Claims at the endpoints of these merchants; returns whether one of them has no endpoint here.
+    pub(super) fn wake(
+        &mut self,
+        merchants: &HashSet<MerchantId>,
+        now: Instant,
+    ) -> Vec<MerchantId> {
+        let mut unknown = merchants.clone();
+        for (key, endpoint) in &mut self.all {
+            if endpoint.is_owned && merchants.contains(&key.merchant) {
+                endpoint.due_at = Some(now);
+                unknown.remove(&key.merchant);
+            }
+        }
+        unknown.into_iter().collect()
+    }
+
+    /// Notes when the next deliveries are due.
+    pub(super) fn set_due(&mut self, next_due: &[(EndpointKey, Duration)], now: Instant) {
+        for (key, after) in next_due {
+            if let Some(endpoint) = self.all.get_mut(key) {
+                let at = now + *after;
+                endpoint.due_at = Some(endpoint.due_at.map_or(at, |due_at| due_at.min(at)));
+                endpoint.busy_at = now;
+            }
+        }
+    }
+
+    /// Returns what to claim now; otherwise, when there may be something to claim.
+    pub(super) fn claims(
+        &mut self,
+        now: Instant,
+        time: DateTime<Utc>,
+    ) -> Result<Vec<Claim>, Option<Instant>> {
+        let free = self.free();
+        if free == 0 {
+            return Err(None);
+        }
+        let (mut ready, mut next) = (Vec::new(), None);
+        let mut not_before =
+            |at: Instant| next = Some(next.map_or(at, |next: Instant| next.min(at)));
+        for (key, endpoint) in &self.all {
+            let is_usable = endpoint.is_owned && endpoint.is_enabled && !endpoint.is_claiming;
+            let (Some(at), true, Some(_)) = (endpoint.claims_at(), is_usable, &endpoint.sender)
+            else {
+                continue;
+            };
+            match endpoint.free(now, time) {
+                _ if at > now => not_before(at),
+                Ok(calls) => ready.push(Ready {
+                    key: *key,
+                    in_progress: endpoint.in_progress,
+                    last_turn: endpoint.last_turn,
+                    calls,
+                }),
+                Err(Some(at)) => not_before(at),
+                Err(None) => {}
+            }
+        }
+        let mut in_progress: HashMap<MerchantId, usize> = HashMap::new();
+        for (key, endpoint) in &self.all {
+            *in_progress.entry(key.merchant).or_default() += endpoint.in_progress;
+        }
+        let claims: Vec<Claim> = share_out(free, &ready, &in_progress)
+            .into_iter()
+            .filter_map(|(key, calls)| self.claim(key, calls, now, time))
+            .collect();
+        if claims.is_empty() {
+            return Err(next);
+        }
+        Ok(claims)
+    }
+
+    fn claim(
+        &mut self,
+        key: EndpointKey,
+        calls: usize,
+        now: Instant,
+        time: DateTime<Utc>,
+    ) -> Option<Claim> {
+        self.turns += 1;
+        let endpoint = self.all.get_mut(&key)?;
+        let sender = Arc::clone(endpoint.sender.as_ref()?);
+        endpoint.last_turn = self.turns;
+        endpoint.is_claiming = true;
+        endpoint.due_at = None;
+        endpoint.lost_at = endpoint.lost_at.filter(|at| *at > now);
+        if endpoint.circuit.state(time) == CircuitState::HalfOpen {
+            endpoint.circuit.probed_at = Some(time);
+        }
+        let wanted = Wanted {
+            endpoint: key,
+            calls: i64::try_from(calls).unwrap_or(i64::MAX),
+        };
+        Some(Claim { wanted, sender })
+    }
+
+    /// Takes the number of calls that a claim began; `None`: it is unknown whether it was committed, so that it may have begun
+    /// attempts that no call follows.
+    pub(super) fn claimed(&mut self, claim: &Claim, calls: Option<usize>, now: Instant) {
+        let key = claim.wanted.endpoint;
+        let Some(endpoint) = self.all.get_mut(&key) else {
+            return;
+        };
+        endpoint.is_claiming = false;
+        match calls {
+            Some(calls) => {
+                endpoint.in_progress += calls;
+                self.in_progress += calls;
+                if let Some(budget) = &mut endpoint.budget {
+                    budget.take(calls, now);
+                }
+                if i64::try_from(calls).is_ok_and(|calls| calls >= claim.wanted.calls) {
+                    endpoint.due_at = Some(now);
+                }
+            }
+            None => {
+                endpoint.due_at = Some(now + CLAIM_RETRY);
+                endpoint.lost_at = Some(now + LOST_AFTER + LOST_MARGIN);
+            }
+        }
+        if calls != Some(0) {
+            endpoint.busy_at = now;
+        }
+        if !endpoint.is_owned && endpoint.is_idle() {
+            self.all.remove(&key);
+        }
+    }
+
+    /// Ends a call.
+    pub(super) fn ended(
+        &mut self,
+        ended: &Ended,
+        now: Instant,
+        time: DateTime<Utc>,
+    ) -> Option<CircuitChange> {
+        self.in_progress = self.in_progress.saturating_sub(1);
+        let endpoint = self.all.get_mut(&ended.endpoint)?;
+        endpoint.in_progress = endpoint.in_progress.saturating_sub(1);
+        endpoint.busy_at = now;
+        if ended.has_successor {
+            endpoint.due_at = Some(now);
+        }
+        if !ended.is_settled {
+            endpoint.lost_at = Some(now + LOST_AFTER + LOST_MARGIN);
+        }
+        let was_closed = endpoint.circuit.is_closed();
+        if let Some(is_success) = ended.is_success {
+            let (served, failed) = (u32::from(is_success), u32::from(!is_success));
+            endpoint.circuit = endpoint.circuit.after(served, failed, time);
+        }
+        let change = match (was_closed, endpoint.circuit.open_until) {
+            (true, Some(until)) => Some(CircuitChange::Opened(until)),
+            (false, None) => Some(CircuitChange::Closed),
+            _ => None,
+        };
+        if !endpoint.is_owned && endpoint.is_idle() {
+            self.all.remove(&ended.endpoint);
+        }
+        change
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = Counts {
+            calls: self.in_progress,
+            ..Counts::default()
+        };
+        for endpoint in self.all.values().filter(|endpoint| endpoint.is_owned) {
+            counts.owned += 1;
+            counts.unreadable += usize::from(endpoint.version > 0 && endpoint.sender.is_none());
+            counts.open_circuits += usize::from(!endpoint.circuit.is_closed());
+        }
+        counts
+    }
+}
+
+/// Pause after a claim that was not committed.
+const CLAIM_RETRY: Duration = Duration::from_millis(500);
+
+/// An endpoint that can take calls now.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    key: EndpointKey,
+    in_progress: usize,
+    last_turn: u64,
+    calls: usize,
+}
+
+/// Shares the free calls of a worker out: each to the merchant with the fewest in progress, and there to the endpoint with the fewest.
+/// No merchant may have more than [`SHARE`] times the calls that stay free, so that slow endpoints leave calls to the others.
+fn share_out(
+    free: usize,
+    ready: &[Ready],
+    in_progress: &HashMap<MerchantId, usize>,
+) -> Vec<(EndpointKey, usize)> {
+    let mut merchants: HashMap<MerchantId, BTreeSet<(usize, u64, usize)>> = HashMap::new();
+    for (place, one) in ready.iter().enumerate() {
+        let endpoints = merchants.entry(one.key.merchant).or_default();
+        endpoints.insert((one.in_progress, one.last_turn, place));
+    }
+    let last_turn = |endpoints: &BTreeSet<(usize, u64, usize)>| {
+        let turns = endpoints.iter().map(|(_, last_turn, _)| *last_turn);
+        turns.min().unwrap_or(0)
+    };
+    let order = merchants.iter().map(|(merchant, endpoints)| {
+        let calls = in_progress.get(merchant).copied().unwrap_or(0);
+        (calls, last_turn(endpoints), *merchant)
+    });
+    let mut order: BTreeSet<(usize, u64, MerchantId)> = order.collect();
+    let (mut left, mut calls) = (free, BTreeMap::<usize, usize>::new());
+    while left > 0
+        && let Some((of_merchant, turn, merchant)) = order.pop_first()
+    {
+        if of_merchant >= left * SHARE {
+            break;
+        }
+        let Some(endpoints) = merchants.get_mut(&merchant) else {
+            continue;
+        };
+        let Some((of_endpoint, last_turn, place)) = endpoints.pop_first() else {
+            continue;
+        };
+        let given = calls.entry(place).or_default();
+        *given += 1;
+        left -= 1;
+        if *given < ready[place].calls {
+            endpoints.insert((of_endpoint + 1, last_turn, place));
+        }
+        if !endpoints.is_empty() {
+            order.insert((of_merchant + 1, turn, merchant));
+        }
+    }
+    let given = calls.into_iter();
+    given
+        .map(|(place, calls)| (ready[place].key, calls))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

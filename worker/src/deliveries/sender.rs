@@ -1,0 +1,205 @@
+//! What an endpoint's calls need, read from its row.
+
+use chrono::{DateTime, Utc};
+use khata_crypto::Keyring;
+use khata_domain::Payload;
+use khata_domain::events::EndpointKey;
+use khata_store::webhooks::{Endpoint, EndpointSettings};
+use khata_webhooks::{
+    BasicCredentials, CredentialsError, EndpointUrl, SecretError, UrlError, WebhookSecret,
+    WebhookSecrets,
+};
+
+/// The settings of an endpoint in the form that its calls use.
+pub(super) struct EndpointSender {
+    pub(super) key: EndpointKey,
+    pub(super) url: EndpointUrl,
+    pub(super) payload: Payload,
+    pub(super) credentials: Option<BasicCredentials>,
+    secrets: WebhookSecrets,
+    /// The secrets until this time, while the merchant replaces one.
+    rotating: Option<(WebhookSecrets, DateTime<Utc>)>,
+}
+
+/// Why an endpoint gets no calls.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SenderError {
+    #[error("cannot decrypt the settings; check that the keyring holds their key")]
+    Encrypted,
+    #[error("{0}")]
+    Url(#[from] UrlError),
+    #[error("{0}")]
+    Secret(#[from] SecretError),
+    #[error("{0}")]
+    Credentials(#[from] CredentialsError),
+}
+
+impl EndpointSender {
+    pub(super) fn new(
+        endpoint: &Endpoint,
+        keyring: &Keyring,
+        sandbox_mode: bool,
+    ) -> Result<Self, SenderError> {
+        let settings = endpoint.settings(keyring);
+        let settings = settings.map_err(|_| SenderError::Encrypted)?;
+        let credentials = settings.credentials.as_ref();
+        let credentials = credentials
+            .map(|credentials| BasicCredentials::new(&credentials.user, &credentials.password));
+        let rotating = settings.previous.as_ref().map(|previous| {
+            let secrets = secrets(&settings, Some(&previous.secret));
+            secrets.map(|secrets| (secrets, previous.until))
+        });
+        Ok(Self {
+            key: endpoint.key(),
+            url: EndpointUrl::parse(&settings.url, sandbox_mode)?,
+            payload: endpoint.payload,
+            credentials: credentials.transpose()?,
+            secrets: secrets(&settings, None)?,
+            rotating: rotating.transpose()?,
+        })
+    }
+
+    /// Returns the secrets that sign at this time.
+    pub(super) fn secrets(&self, now: DateTime<Utc>) -> &WebhookSecrets {
+        match &self.rotating {
+            Some((secrets, until)) if now < *until => secrets,
+            _ => &self.secrets,
+        }
+    }
+}
+
+/// Returns the secrets, the newest first.
+fn secrets(
+    settings: &EndpointSettings,
+    previous: Option<&String>,
+) -> Result<WebhookSecrets, SecretError> {
+    let newest = WebhookSecret::parse(&settings.secret)?;
+    let others = settings.signing_key.iter().chain(previous);
+    let others: Result<Vec<_>, _> = others.map(|text| WebhookSecret::parse(text)).collect();
+    Ok(WebhookSecrets::new(newest, others?))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use bytes::Bytes;
+    use chrono::TimeDelta;
+    use khata_crypto::KeyringFile;
+    use khata_domain::MerchantId;
+    use khata_domain::events::EndpointId;
+    use khata_store::webhooks::{Credentials, PreviousSecret};
+    use khata_webhooks::OutgoingMessage;
+
+    use super::*;
+
+    pub(in crate::deliveries) fn keyring() -> Keyring {
+        Keyring::from(&KeyringFile::generate())
+    }
+
+    fn settings() -> EndpointSettings {
+        EndpointSettings {
+            url: "http://127.0.0.1:3000/hooks".to_owned(),
+            secret: WebhookSecret::generate_symmetric().expose().to_string(),
+            previous: None,
+            signing_key: None,
+            credentials: None,
+        }
+    }
+
+    fn row(keyring: &Keyring, key: EndpointKey, settings: &EndpointSettings) -> Endpoint {
+        Endpoint {
+            merchant: key.merchant,
+            id: key.id,
+            url: settings.url.clone(),
+            sealed_settings: settings.seal(keyring, key),
+            event_names: Vec::new(),
+            payload: Payload::Full,
+            is_ordered: true,
+            concurrency: 32,
+            calls_per_second: None,
+            version: 1,
+            created_at: Utc::now(),
+            updated_at: Utc::now(),
+            disabled_at: None,
+            disabled_by: None,
+            failing_since: None,
+            last_success_at: None,
+        }
+    }
+
+    /// An endpoint on this machine.
+    pub(in crate::deliveries) fn endpoint(keyring: &Keyring, key: EndpointKey) -> Endpoint {
+        row(keyring, key, &settings())
+    }
+
+    fn key() -> EndpointKey {
+        EndpointKey {
+            merchant: MerchantId::new(),
+            id: EndpointId::new(),
+        }
+    }
+
+    #[test]
+    fn a_replaced_secret_signs_until_its_end() {
+        let (keyring, key, now) = (keyring(), key(), Utc::now());
+        let mut settings = settings();
+        settings.signing_key = Some(WebhookSecret::generate_asymmetric().expose().to_string());
+        settings.previous = Some(PreviousSecret {
+            secret: WebhookSecret::generate_symmetric().expose().to_string(),
+            until: now + TimeDelta::hours(24),
+        });
+        let sender = EndpointSender::new(&row(&keyring, key, &settings), &keyring, true).unwrap();
+        let message = OutgoingMessage::new("evt_1", now, Bytes::from_static(b"{}")).unwrap();
+        for (hours, count) in [(0, 3), (23, 3), (24, 2), (100, 2)] {
+            let secrets = sender.secrets(now + TimeDelta::hours(hours));
+            let signatures = secrets.sign(&message);
+            assert_eq!(
+                signatures.split(' ').count(),
+                count,
+                "{hours} h: {signatures}"
+            );
+        }
+    }
+
+    #[test]
+    fn unusable_settings_are_an_error() {
+        let (keyring, key) = (keyring(), key());
+        let usable = settings();
+        let with = |change: fn(&mut EndpointSettings)| {
+            let mut settings = usable.clone();
+            change(&mut settings);
+            row(&keyring, key, &settings)
+        };
+        let other = EndpointKey {
+            merchant: MerchantId::new(),
+            ..key
+        };
+        let stranger = Endpoint {
+            merchant: other.merchant,
+            ..row(&keyring, key, &usable)
+        };
+        for (endpoint, sandbox_mode, expected) in [
+            (row(&keyring, key, &usable), true, "none"),
+            (row(&keyring, key, &usable), false, "Url"),
+            (
+                with(|settings| settings.secret = "whsec_".to_owned()),
+                true,
+                "Secret",
+            ),
+            (
+                with(|settings| {
+                    settings.credentials = Some(Credentials {
+                        user: "a:b".to_owned(),
+                        password: "secret".to_owned(),
+                    });
+                }),
+                true,
+                "Credentials",
+            ),
+            (stranger, true, "Encrypted"),
+        ] {
+            let failure = EndpointSender::new(&endpoint, &keyring, sandbox_mode).err();
+            let failure = failure.map_or("none".to_owned(), |failure| format!("{failure:?}"));
+            assert!(failure.starts_with(expected), "{expected}: {failure}");
+        }
+    }
+}
