@@ -16,11 +16,6 @@ pub const MAX_ENDPOINTS: i64 = 20;
 /// Calls at once of an endpoint that sets no limit of its own.
 pub const DEFAULT_CONCURRENCY: i16 = 32;
 
-/// Endpoints that a merchant may have.
-pub const MAX_ENDPOINTS: i64 = 20;
-/// Calls at once of an endpoint that sets no limit of its own.
-pub const DEFAULT_CONCURRENCY: i16 = 32;
-
 row! {
     /// An endpoint.
     #[derive(Clone, Debug)]
