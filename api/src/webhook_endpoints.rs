@@ -277,17 +277,20 @@ async fn switch(mut context: RequestContext, enable: bool) -> Result<HttpRespons
     read_nothing(&context.receive().await?)?;
     write(&context, "switch endpoint", move |connection, call| {
         let current = webhooks::find(connection, call.key)?.ok_or(NO_ENDPOINT)?;
-        let (changed, action) = if enable {
+        let (switched, action) = if enable {
             (webhooks::enable(connection, call.key)?, "webhook.enable")
         } else {
-            let changed = webhooks::disable(connection, call.key, DisabledBy::Merchant)?;
-            (changed, "webhook.disable")
+            let by = DisabledBy::Merchant;
+            (
+                webhooks::disable(connection, call.key, by)?,
+                "webhook.disable",
+            )
         };
-        if let Some(endpoint) = &changed {
+        if let Some(endpoint) = &switched {
             let changes = Changes::of("enabled", !enable, enable);
             record(connection, call.key, call.actor, action, endpoint, &changes)?;
         }
-        let endpoint = changed.unwrap_or(current);
+        let endpoint = switched.unwrap_or(current);
         let settings = open(call.keyring, &endpoint)?;
         Shown::of(&endpoint, &settings).to_json()
     })
@@ -347,8 +350,8 @@ fn change_settings(
         let names = (endpoint.event_names != current.event_names).then(|| names_of(&endpoint));
         let change = request::to_store(&endpoint, names.as_deref(), &sealed);
         // The worker that owns the endpoint does not change its version; other calls do.
-        let changed = webhooks::change(connection, call.key, current.version, &change)?;
-        if let Some(endpoint) = changed {
+        let stored = webhooks::change(connection, call.key, current.version, &change)?;
+        if let Some(endpoint) = stored {
             record(
                 connection, call.key, call.actor, action, &endpoint, &changes,
             )?;

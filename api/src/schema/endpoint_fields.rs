@@ -103,7 +103,7 @@ fn create(encoding: Encoding) -> RefOr<Schema> {
 }
 
 fn change(encoding: Encoding) -> RefOr<Schema> {
-    let members = ENDPOINT_FIELDS.map(|field| optional(field));
+    let members = ENDPOINT_FIELDS.map(optional);
     let text = "Every field is optional; what is absent stays as it is.";
     object(encoding, text, Some(json!({ "concurrency": 16 })), &members)
 }

@@ -31,11 +31,11 @@ struct Given {
     payload: Option<Payload>,
     is_ordered: Option<bool>,
     concurrency: Option<i16>,
-    /// `Some(None)`: no limit.
-    calls_per_second: Option<Option<i32>>,
+    /// 0: no limit.
+    calls_per_second: Option<i32>,
     signature: Option<Signature>,
-    /// `Some(None)`: none any more.
-    credentials: Option<Option<(String, String)>>,
+    /// User and password; an empty user: none any more.
+    credentials: Option<(String, String)>,
 }
 
 impl Given {
@@ -53,18 +53,28 @@ impl Given {
             is_ordered: fields.flag(&IS_ORDERED),
             concurrency: number(fields.number(&CONCURRENCY))
                 .and_then(|calls| calls.try_into().ok()),
-            calls_per_second: number(fields.number(&CALLS_PER_SECOND))
-                .map(|calls| (calls > 0).then_some(calls)),
+            calls_per_second: number(fields.number(&CALLS_PER_SECOND)),
             signature: fields.optional(&SIGNATURE),
             credentials: credentials(fields),
         };
         fields.only(&ENDPOINT_FIELDS);
         given
     }
+
+    /// The limit of calls per second that the store keeps for this one.
+    fn calls_per_second(&self) -> Option<i32> {
+        self.calls_per_second.filter(|calls| *calls > 0)
+    }
+
+    /// The credentials that the settings keep for these.
+    fn credentials(&self) -> Option<Credentials> {
+        let (user, password) = self.credentials.clone()?;
+        (!user.is_empty()).then_some(Credentials { user, password })
+    }
 }
 
 /// Reads the credentials: a user without a password has an empty one.
-fn credentials(fields: &mut Fields<'_>) -> Option<Option<(String, String)>> {
+fn credentials(fields: &mut Fields<'_>) -> Option<(String, String)> {
     let user = fields.optional(&BASIC_USER);
     let password = fields.optional(&BASIC_PASSWORD);
     if password.is_some() && user.as_ref().is_none_or(String::is_empty) {
@@ -74,14 +84,11 @@ fn credentials(fields: &mut Fields<'_>) -> Option<Option<(String, String)>> {
         return None;
     }
     let user = user?;
-    if user.is_empty() {
-        return Some(None);
-    }
     let password = password.unwrap_or_default();
     if let Err(error) = BasicCredentials::new(&user, &password) {
         fields.fault(BASIC_USER.name, error.to_string());
     }
-    Some(Some((user, password)))
+    Some((user, password))
 }
 
 /// A valid *create webhook endpoint* call.
@@ -106,13 +113,12 @@ impl CreateRequest {
     /// The settings of the endpoint, with a new secret.
     pub(super) fn settings(&self) -> EndpointSettings {
         let given = &self.given;
-        let credentials = given.credentials.clone().flatten();
         EndpointSettings {
             url: self.url.as_str().to_owned(),
             secret: new_secret(),
             previous: None,
             signing_key: (given.signature == Some(Signature::V1a)).then(new_signing_key),
-            credentials: credentials.map(|(user, password)| Credentials { user, password }),
+            credentials: given.credentials(),
         }
     }
 
@@ -132,7 +138,7 @@ impl CreateRequest {
             payload: given.payload.unwrap_or(Payload::Full),
             is_ordered: given.is_ordered.unwrap_or(true),
             concurrency: given.concurrency.unwrap_or(DEFAULT_CONCURRENCY),
-            calls_per_second: given.calls_per_second.flatten(),
+            calls_per_second: given.calls_per_second(),
         }
     }
 }
@@ -178,8 +184,8 @@ impl ChangeRequest {
         if let Some(concurrency) = given.concurrency {
             endpoint.concurrency = concurrency;
         }
-        if let Some(calls) = given.calls_per_second {
-            endpoint.calls_per_second = calls;
+        if given.calls_per_second.is_some() {
+            endpoint.calls_per_second = given.calls_per_second();
         }
         let has_key = settings.signing_key.is_some();
         match given.signature {
@@ -194,13 +200,9 @@ impl ChangeRequest {
             }
             Some(Signature::V1 | Signature::V1a) | None => {}
         }
-        if let Some(credentials) = &given.credentials {
-            let credentials = credentials.clone();
-            let credentials = credentials.map(|(user, password)| Credentials { user, password });
-            if settings.credentials != credentials {
-                settings.credentials = credentials;
-                secrets.push("credentials");
-            }
+        if given.credentials.is_some() && settings.credentials != given.credentials() {
+            settings.credentials = given.credentials();
+            secrets.push("credentials");
         }
         secrets
     }
