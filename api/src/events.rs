@@ -108,7 +108,7 @@ pub(crate) struct EventReplay {
     object: &'static str,
     #[schema(pattern = "^evt_[0-9a-v]{26}$")]
     event_id: String,
-    /// Number of deliveries that begin now. A delivery that is still open goes on as it is, and does not count.
+    /// Number of deliveries that begin now. A delivery that is due already, or in progress, goes on as it is, and does not count.
     #[schema(value_type = u64, example = 1)]
     deliveries: i64,
 }
@@ -116,7 +116,7 @@ pub(crate) struct EventReplay {
 /// Replay an event
 ///
 /// Delivers the event again, also where an endpoint accepted it: with the same id, and the same body if an attempt failed before. The
-/// schedule of attempts begins anew. Without `endpoint_id` every enabled endpoint that wants the event gets it; with it, that
+/// schedule of attempts begins again. Without `endpoint_id` every enabled endpoint that wants the event gets it; with it, that
 /// endpoint alone. A disabled endpoint gets it once it is enabled.
 #[utoipa::path(post, path = "/events/{event_id}/replay", operation_id = "replayEvent", tag = "Events",
     params(schema::EventPath),

@@ -11,7 +11,9 @@ use khata_domain::events::{DeliveryState, DisabledBy, EndpointId, EndpointKey, E
 use khata_domain::text::trim;
 use khata_present::{Event, endpoint_event};
 use khata_store::audit::{self, Actor, Changes};
-use khata_store::webhooks::{self, DeliveryFilter, Endpoint, EndpointSettings};
+use khata_store::webhooks::{
+    self, DeliveryFilter, Endpoint, EndpointSettings, MAX_ENDPOINTS, shown_url,
+};
 use serde_json::json;
 
 pub(crate) use self::present::{WebhookEndpoint, WebhookEndpointList};
@@ -26,8 +28,6 @@ use crate::events::event_id;
 use crate::present::List;
 use crate::{reply, schema};
 
-/// Endpoints of a merchant.
-const MAX_ENDPOINTS: i64 = 20;
 /// Deliveries of a page.
 const MAX_DELIVERIES: i64 = 100;
 const DEFAULT_DELIVERIES: i64 = 20;
@@ -53,14 +53,20 @@ pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, 
     let work = move |connection: &mut PgConnection| {
         let settings = request.settings();
         let sealed = settings.seal(&keyring, key);
-        let new = request.to_store(key.id, &sealed);
+        let url = shown_url(&settings.url);
+        let new = request.to_store(key.id, &url, &sealed);
         let inserted = webhooks::insert(connection, merchant, &new, MAX_ENDPOINTS)?;
         let endpoint = inserted.ok_or_else(too_many)?;
         let shown = Shown::of(&endpoint, &settings);
         let mut changes = Changes::between(&json!({}), &shown.to_audit());
         changes.add_secret("secret");
-        if settings.credentials.is_some() {
-            changes.add_secret("credentials");
+        for (name, is_set) in [
+            ("signing_key", settings.signing_key.is_some()),
+            ("credentials", settings.credentials.is_some()),
+        ] {
+            if is_set {
+                changes.add_secret(name);
+            }
         }
         record(connection, key, &actor, "webhook.add", &endpoint, &changes)?;
         Ok((shown.with_secret().to_json()?, ()))
@@ -160,7 +166,7 @@ pub(crate) async fn enable(context: RequestContext) -> Result<HttpResponse, ApiE
 
 /// Disable a webhook endpoint
 ///
-/// Khata makes no more calls to it, and tells your other endpoints with `WEBHOOK_ENDPOINT_DISABLED`. Events that happen meanwhile
+/// Khata makes no more calls to it, and sends a `WEBHOOK_ENDPOINT_DISABLED` to your other endpoints. Events that happen meanwhile
 /// are not delivered to it.
 #[utoipa::path(post, path = "/webhook-endpoints/{endpoint_id}/disable", operation_id = "disableWebhookEndpoint",
     tag = "Webhook endpoints", params(schema::EndpointPath),
@@ -181,6 +187,10 @@ pub(crate) async fn test(mut context: RequestContext) -> Result<HttpResponse, Ap
     write(&context, "test endpoint", move |connection, call| {
         let endpoint = webhooks::find(connection, call.key)?.ok_or(NO_ENDPOINT)?;
         let event = webhooks::test(connection, call.key)?.ok_or(ApiError::EndpointDisabled)?;
+        let (action, nothing) = ("webhook.test", Changes::default());
+        record(
+            connection, call.key, call.actor, action, &endpoint, &nothing,
+        )?;
         Ok(endpoint_event(&event, Some(&endpoint)).to_json()?)
     })
     .await
@@ -267,17 +277,20 @@ async fn switch(mut context: RequestContext, enable: bool) -> Result<HttpRespons
     read_nothing(&context.receive().await?)?;
     write(&context, "switch endpoint", move |connection, call| {
         let current = webhooks::find(connection, call.key)?.ok_or(NO_ENDPOINT)?;
-        let (changed, action) = if enable {
+        let (switched, action) = if enable {
             (webhooks::enable(connection, call.key)?, "webhook.enable")
         } else {
-            let changed = webhooks::disable(connection, call.key, DisabledBy::Merchant)?;
-            (changed, "webhook.disable")
+            let by = DisabledBy::Merchant;
+            (
+                webhooks::disable(connection, call.key, by)?,
+                "webhook.disable",
+            )
         };
-        if let Some(endpoint) = &changed {
+        if let Some(endpoint) = &switched {
             let changes = Changes::of("enabled", !enable, enable);
             record(connection, call.key, call.actor, action, endpoint, &changes)?;
         }
-        let endpoint = changed.unwrap_or(current);
+        let endpoint = switched.unwrap_or(current);
         let settings = open(call.keyring, &endpoint)?;
         Shown::of(&endpoint, &settings).to_json()
     })
@@ -337,8 +350,8 @@ fn change_settings(
         let names = (endpoint.event_names != current.event_names).then(|| names_of(&endpoint));
         let change = request::to_store(&endpoint, names.as_deref(), &sealed);
         // The worker that owns the endpoint does not change its version; other calls do.
-        let changed = webhooks::change(connection, call.key, current.version, &change)?;
-        if let Some(endpoint) = changed {
+        let stored = webhooks::change(connection, call.key, current.version, &change)?;
+        if let Some(endpoint) = stored {
             record(
                 connection, call.key, call.actor, action, &endpoint, &changes,
             )?;

@@ -163,6 +163,11 @@ impl<'a> Fields<'a> {
         for text in texts {
             match event_name(text) {
                 Ok(name) if names.contains(&name) => {}
+                Ok(EventName::EndpointTest) => {
+                    let reason = "has WEBHOOK_ENDPOINT_TEST, which each endpoint gets for its own tests: leave it out";
+                    self.fault(field.name, reason);
+                    return None;
+                }
                 Ok(name) => names.push(name),
                 Err(_) if text == ALL_EVENTS => {
                     self.fault(

@@ -33,6 +33,7 @@ pub(crate) struct WebhookEndpoint {
         example = "whe_01k82u7s7aeqraoh1tia1a3hc8"
     )]
     id: String,
+    /// Without its query, which may hold a token.
     #[schema(example = "https://hooks.example.com/khata")]
     url: String,
     #[schema(value_type = EndpointStatusWord)]
@@ -167,7 +168,7 @@ impl Shown {
         json!({
             "url": shown.url, "event_names": shown.event_names, "payload": shown.payload,
             "is_ordered": shown.is_ordered, "concurrency": shown.concurrency,
-            "calls_per_second": shown.calls_per_second, "signature": shown.signature,
+            "calls_per_second": shown.calls_per_second,
         })
     }
 }

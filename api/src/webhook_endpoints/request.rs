@@ -6,10 +6,12 @@ mod tests;
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_domain::events::{EndpointId, EventName, Payload};
 use khata_store::webhooks::{
-    Change, Credentials, Endpoint, EndpointSettings, NewEndpoint, PreviousSecret,
+    Change, Credentials, DEFAULT_CONCURRENCY, Endpoint, EndpointSettings, NewEndpoint,
+    PreviousSecret, shown_url,
 };
 use khata_webhooks::{BasicCredentials, EndpointUrl, WebhookSecret};
 use serde_json::{Map, Value};
+use zeroize::Zeroize;
 
 use crate::decode::Fields;
 use crate::error::{ApiError, Faults};
@@ -18,8 +20,6 @@ use crate::schema::{
     EVENT_NAMES, IS_ORDERED, PAYLOAD, PREVIOUS_SECRET_HOURS, ROTATE_FIELDS, SIGNATURE, Signature,
 };
 
-/// Calls at once if the merchant names no number.
-const DEFAULT_CONCURRENCY: i16 = 32;
 /// Hours for which the secret before signs if the merchant names no number.
 const DEFAULT_HOURS: i64 = 24;
 
@@ -31,11 +31,11 @@ struct Given {
     payload: Option<Payload>,
     is_ordered: Option<bool>,
     concurrency: Option<i16>,
-    /// `Some(None)`: no limit.
-    calls_per_second: Option<Option<i32>>,
+    /// 0: no limit.
+    calls_per_second: Option<i32>,
     signature: Option<Signature>,
-    /// `Some(None)`: none any more.
-    credentials: Option<Option<(String, String)>>,
+    /// User and password; an empty user: none any more.
+    credentials: Option<(String, String)>,
 }
 
 impl Given {
@@ -53,18 +53,28 @@ impl Given {
             is_ordered: fields.flag(&IS_ORDERED),
             concurrency: number(fields.number(&CONCURRENCY))
                 .and_then(|calls| calls.try_into().ok()),
-            calls_per_second: number(fields.number(&CALLS_PER_SECOND))
-                .map(|calls| (calls > 0).then_some(calls)),
+            calls_per_second: number(fields.number(&CALLS_PER_SECOND)),
             signature: fields.optional(&SIGNATURE),
             credentials: credentials(fields),
         };
         fields.only(&ENDPOINT_FIELDS);
         given
     }
+
+    /// The limit of calls per second that the store keeps for this one.
+    fn calls_per_second(&self) -> Option<i32> {
+        self.calls_per_second.filter(|calls| *calls > 0)
+    }
+
+    /// The credentials that the settings keep for these.
+    fn credentials(&self) -> Option<Credentials> {
+        let (user, password) = self.credentials.clone()?;
+        (!user.is_empty()).then_some(Credentials { user, password })
+    }
 }
 
 /// Reads the credentials: a user without a password has an empty one.
-fn credentials(fields: &mut Fields<'_>) -> Option<Option<(String, String)>> {
+fn credentials(fields: &mut Fields<'_>) -> Option<(String, String)> {
     let user = fields.optional(&BASIC_USER);
     let password = fields.optional(&BASIC_PASSWORD);
     if password.is_some() && user.as_ref().is_none_or(String::is_empty) {
@@ -74,14 +84,11 @@ fn credentials(fields: &mut Fields<'_>) -> Option<Option<(String, String)>> {
         return None;
     }
     let user = user?;
-    if user.is_empty() {
-        return Some(None);
-    }
     let password = password.unwrap_or_default();
     if let Err(error) = BasicCredentials::new(&user, &password) {
         fields.fault(BASIC_USER.name, error.to_string());
     }
-    Some(Some((user, password)))
+    Some((user, password))
 }
 
 /// A valid *create webhook endpoint* call.
@@ -106,32 +113,32 @@ impl CreateRequest {
     /// The settings of the endpoint, with a new secret.
     pub(super) fn settings(&self) -> EndpointSettings {
         let given = &self.given;
-        let credentials = given.credentials.clone().flatten();
         EndpointSettings {
             url: self.url.as_str().to_owned(),
             secret: new_secret(),
             previous: None,
             signing_key: (given.signature == Some(Signature::V1a)).then(new_signing_key),
-            credentials: credentials.map(|(user, password)| Credentials { user, password }),
+            credentials: given.credentials(),
         }
     }
 
-    /// The endpoint as the store takes it.
+    /// The endpoint as the store takes it, with the URL as it is shown.
     pub(super) fn to_store<'a>(
         &'a self,
         id: EndpointId,
+        url: &'a str,
         sealed_settings: &'a [u8],
     ) -> NewEndpoint<'a> {
         let given = &self.given;
         NewEndpoint {
             id,
-            url: self.url.as_str(),
+            url,
             sealed_settings,
             event_names: given.event_names.as_deref().unwrap_or_default(),
             payload: given.payload.unwrap_or(Payload::Full),
             is_ordered: given.is_ordered.unwrap_or(true),
             concurrency: given.concurrency.unwrap_or(DEFAULT_CONCURRENCY),
-            calls_per_second: given.calls_per_second.flatten(),
+            calls_per_second: given.calls_per_second(),
         }
     }
 }
@@ -155,9 +162,15 @@ impl ChangeRequest {
         settings: &mut EndpointSettings,
     ) -> Vec<&'static str> {
         let given = &self.0;
-        if let Some(url) = &given.url {
-            url.as_str().clone_into(&mut endpoint.url);
-            url.as_str().clone_into(&mut settings.url);
+        let mut secrets = Vec::new();
+        if let Some(url) = given.url.as_ref().map(EndpointUrl::as_str) {
+            let shown = shown_url(url);
+            if url != settings.url && shown == endpoint.url {
+                // The query alone changes.
+                secrets.push("url");
+            }
+            url.clone_into(&mut settings.url);
+            endpoint.url = shown;
         }
         if let Some(names) = &given.event_names {
             endpoint.event_names = names.iter().map(EventName::to_string).collect();
@@ -171,26 +184,27 @@ impl ChangeRequest {
         if let Some(concurrency) = given.concurrency {
             endpoint.concurrency = concurrency;
         }
-        if let Some(calls) = given.calls_per_second {
-            endpoint.calls_per_second = calls;
+        if given.calls_per_second.is_some() {
+            endpoint.calls_per_second = given.calls_per_second();
         }
+        let has_key = settings.signing_key.is_some();
         match given.signature {
-            Some(Signature::V1) => settings.signing_key = None,
-            Some(Signature::V1a) if settings.signing_key.is_none() => {
-                settings.signing_key = Some(new_signing_key());
+            Some(Signature::V1) if has_key => {
+                settings.signing_key.zeroize();
+                settings.signing_key = None;
+                secrets.push("signing_key");
             }
-            Some(Signature::V1a) | None => {}
+            Some(Signature::V1a) if !has_key => {
+                settings.signing_key = Some(new_signing_key());
+                secrets.push("signing_key");
+            }
+            Some(Signature::V1 | Signature::V1a) | None => {}
         }
-        let Some(credentials) = &given.credentials else {
-            return Vec::new();
-        };
-        let credentials = credentials.clone();
-        let credentials = credentials.map(|(user, password)| Credentials { user, password });
-        if settings.credentials == credentials {
-            return Vec::new();
+        if given.credentials.is_some() && settings.credentials != given.credentials() {
+            settings.credentials = given.credentials();
+            secrets.push("credentials");
         }
-        settings.credentials = credentials;
-        vec!["credentials"]
+        secrets
     }
 }
 
@@ -233,6 +247,9 @@ impl NewSecret {
 
     /// Replaces the secret. Returns the names of the secrets that change.
     pub(super) fn apply(&self, settings: &mut EndpointSettings) -> Vec<&'static str> {
+        if let Some(previous) = &mut settings.previous {
+            previous.secret.zeroize();
+        }
         let secret = std::mem::replace(&mut settings.secret, new_secret());
         settings.previous = self.until.map(|until| PreviousSecret { secret, until });
         vec!["secret"]

@@ -76,8 +76,9 @@ async fn operations_shown(page: &Browser) -> Result<Vec<String>> {
 async fn operations_documented(stack: &TestStack) -> Result<Vec<String>> {
     let document = stack.api.get_path("/openapi.json").await?.json();
     let paths = document["paths"].as_object().context("no paths")?;
+    let webhooks = document["webhooks"].as_object().context("no webhooks")?;
     let mut documented = Vec::new();
-    for (path, item) in paths {
+    for (path, item) in paths.iter().chain(webhooks) {
         for method in ["get", "put", "post", "delete", "patch"] {
             if item.get(method).is_some() {
                 documented.push(format!("{} {path}", method.to_uppercase()));

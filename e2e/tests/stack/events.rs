@@ -182,6 +182,7 @@ async fn pages_of_events_follow_each_other_without_a_gap() -> Result<()> {
 async fn a_cursor_that_is_not_kept_is_gone_and_a_bad_query_is_named() -> Result<()> {
     let stack = TestStack::start(Setup {
         workers: 0,
+        traces: true,
         ..Setup::default()
     })
     .await?;
@@ -226,6 +227,7 @@ async fn a_cursor_that_is_not_kept_is_gone_and_a_bad_query_is_named() -> Result<
 async fn an_endpoint_is_created_read_changed_and_deleted() -> Result<()> {
     let stack = TestStack::start(Setup {
         workers: 0,
+        traces: true,
         ..Setup::default()
     })
     .await?;
@@ -362,6 +364,7 @@ async fn an_endpoint_is_created_read_changed_and_deleted() -> Result<()> {
 async fn a_bad_endpoint_is_refused_and_another_merchants_is_not_found() -> Result<()> {
     let stack = TestStack::start(Setup {
         workers: 0,
+        traces: true,
         ..Setup::default()
     })
     .await?;
@@ -459,6 +462,7 @@ async fn a_test_and_a_replay_are_deliveries_of_the_endpoint() -> Result<()> {
     // Without a worker, every delivery stays open.
     let stack = TestStack::start(Setup {
         workers: 0,
+        traces: true,
         ..Setup::default()
     })
     .await?;
@@ -534,7 +538,7 @@ async fn a_test_and_a_replay_are_deliveries_of_the_endpoint() -> Result<()> {
     let replay = async |event: &str, form: &[(&str, &str)]| {
         post(api, &format!("/events/{event}/replay"), form).await
     };
-    // What is open goes on.
+    // An open delivery goes on.
     let open = replay(&event(1), &[]).await?.expect_status(200)?.json();
     assert_eq!(
         open,

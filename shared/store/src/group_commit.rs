@@ -36,9 +36,13 @@ pub use submissions::BatchError;
 /// which Postgres chooses while a table is empty or its statistics are old. For the same reason it joins in the written order:
 /// on a table without statistics it may join two tables by the merchant alone, and read all of the merchant's rows for each.
 ///
+/// A plan that cannot do without a forbidden step, such as the read of a table of one row, has an enormous cost by these settings.
+/// Postgres would compile it for each execution (`jit`), which takes longer than a second on a busy machine.
+///
 /// A lane is never idle in a transaction, so that the locks of a frozen process are released soon.
 const LANE_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
                       set enable_hashjoin = off; set enable_mergejoin = off; set join_collapse_limit = 1; \
+                      set jit = off; \
                       set idle_in_transaction_session_timeout = '1s'";
 /// Rows by which the limit of a batch grows after each commit, as long as it is below its maximum.
 const GROWTH: usize = 8;

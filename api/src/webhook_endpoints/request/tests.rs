@@ -59,8 +59,7 @@ fn a_form_and_json_make_the_same_endpoint() {
     let mut secrets = Vec::new();
     for (content_type, body) in [(FORM, form), (JSON, json)] {
         let request = create(content_type, body).unwrap_or_else(|faults| panic!("{faults:?}"));
-        let new = request.to_store(EndpointId::new(), b"");
-        assert_eq!(new.url, URL);
+        let new = request.to_store(EndpointId::new(), "", b"");
         assert_eq!(new.event_names, [EventName::Active, EventName::Failure]);
         assert_eq!((new.payload, new.is_ordered), (Payload::Thin, false));
         assert_eq!((new.concurrency, new.calls_per_second), (4, Some(9)));
@@ -82,7 +81,7 @@ fn a_form_and_json_make_the_same_endpoint() {
 fn an_endpoint_has_these_defaults() {
     let request =
         create(FORM, "url=https://hooks.example.com").unwrap_or_else(|faults| panic!("{faults:?}"));
-    let new = request.to_store(EndpointId::new(), b"");
+    let new = request.to_store(EndpointId::new(), "", b"");
     assert!(new.event_names.is_empty() && new.is_ordered);
     assert_eq!(
         (new.payload, new.concurrency, new.calls_per_second),
@@ -126,6 +125,11 @@ fn a_bad_endpoint_is_refused_with_its_field() {
             FORM,
             "url=https://a.example/&event_names=ALL,CUSTOMER_ACCOUNT_ACTIVE",
             "event_names: has ALL beside names",
+        ),
+        (
+            FORM,
+            "url=https://a.example/&event_names=WEBHOOK_ENDPOINT_TEST",
+            "event_names: has WEBHOOK_ENDPOINT_TEST",
         ),
         (
             JSON,
@@ -203,13 +207,16 @@ fn a_change_keeps_what_it_does_not_name() {
         (before.payload, before.concurrency, before.calls_per_second)
     );
     assert_eq!(now.event_names, before.event_names);
-    let all = r#"{"url":"https://b.example/","event_names":["ALL"],"payload":"MASKED","is_ordered":true,"concurrency":8,
+    let all = r#"{"url":"https://b.example/?token=t","event_names":["ALL"],"payload":"MASKED","is_ordered":true,"concurrency":8,
         "calls_per_second":0,"signature":"v1a","basic_user":""}"#;
     let all = change(all).unwrap_or_else(|faults| panic!("{faults:?}"));
-    assert_eq!(all.apply(&mut now, &mut settings), ["credentials"]);
+    assert_eq!(
+        all.apply(&mut now, &mut settings),
+        ["signing_key", "credentials"]
+    );
     assert_eq!(
         (now.url.as_str(), settings.url.as_str()),
-        ("https://b.example/", "https://b.example/")
+        ("https://b.example/?***", "https://b.example/?token=t")
     );
     assert!(now.event_names.is_empty() && now.is_ordered && settings.credentials.is_none());
     assert_eq!(
@@ -220,8 +227,14 @@ fn a_change_keeps_what_it_does_not_name() {
     // The same again changes nothing; the key stays.
     assert!(all.apply(&mut now, &mut settings).is_empty());
     assert_eq!(settings.signing_key.as_ref(), Some(&key));
+    let other = change(r#"{"url":"https://b.example/?token=u"}"#)
+        .ok()
+        .unwrap();
+    assert_eq!(other.apply(&mut now, &mut settings), ["url"]);
+    assert_eq!(settings.url, "https://b.example/?token=u");
     let v1 = change(r#"{"signature":"v1"}"#).ok().unwrap();
-    assert!(v1.apply(&mut now, &mut settings).is_empty() && settings.signing_key.is_none());
+    assert_eq!(v1.apply(&mut now, &mut settings), ["signing_key"]);
+    assert_eq!(settings.signing_key, None);
     assert_eq!(settings.secret, secret);
 }
 

@@ -285,6 +285,19 @@ async fn a_lane_tells_whether_a_commit_is_under_way() {
 }
 
 #[tokio::test]
+async fn a_lane_does_not_compile_its_statements() {
+    let database = Database::new();
+    let mut connection = table(&database);
+    connection
+        .batch_execute("alter table slips add column jit text default current_setting('jit')")
+        .unwrap();
+    let office = office(database.pool(), PATIENCE);
+    office.lane.submit(Slip::new(1)).await.unwrap();
+    let without = "select count(*) from slips where jit = 'off'";
+    assert_eq!(number(&mut connection, without), 1);
+}
+
+#[tokio::test]
 async fn a_lone_request_is_committed_at_once() {
     let database = Database::new();
     let mut connection = table(&database);
