@@ -104,10 +104,11 @@ pub(crate) fn read(
 impl StoredDeliveries {
     /// Presents the page.
     pub(crate) fn present(self, keyring: &Keyring) -> Result<Page<WebhookDelivery>, ApiError> {
+        let cursor = self.deliveries.last().map(|(row, _)| row.event_id);
         let deliveries = self.deliveries.into_iter();
         let list = deliveries.map(|(row, attempts)| present(keyring, &row, attempts));
         let list: Result<Vec<_>, ApiError> = list.collect();
-        Ok(Page::new(list?, self.has_more))
+        Ok(Page::new(list?, self.has_more, cursor))
     }
 }
 

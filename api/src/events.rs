@@ -35,8 +35,8 @@ khata_present::named_schema! {
 
 /// List events
 ///
-/// The events of all your accounts, the oldest first; of an account, in the order of its versions. Call again with the id of the last
-/// event that you have as `after`, also after an empty page. No page skips an event: an event appears only when none can appear
+/// The events of all your accounts, the oldest first; of an account, in the order of its versions. Call again with the
+/// `cursor` of the page as `after`, also after an empty page. No page skips an event: an event appears only when none can appear
 /// before it any more, however long its transaction took. Each event is the body of its webhook with the payload `FULL`. Counts as
 /// one request for each event of the page.
 #[utoipa::path(get, path = "/events", operation_id = "listEvents", tag = "Events", params(schema::EventsQuery),
@@ -54,10 +54,10 @@ pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiErr
         page.map(|page| Subjects::read(connection, merchant, page))
             .transpose()
     });
-    let (subjects, has_more) = read.await?.ok_or(ApiError::EventNotKept)?;
+    let (subjects, has_more, cursor) = read.await?.ok_or(ApiError::EventNotKept)?;
     context.take_accounts(subjects.events.len())?;
     let list = subjects.present(&context.state.keyring, merchant)?;
-    reply::json(&Page::new(list, has_more))
+    reply::json(&Page::new(list, has_more, cursor.or(after)))
 }
 
 /// Get an event
@@ -71,11 +71,11 @@ pub(crate) async fn get(context: RequestContext) -> Result<HttpResponse, ApiErro
         let events = stored::find(connection, merchant, event)?.into_iter();
         let page = EventPage {
             events: events.collect(),
-            has_more: false,
+            ..EventPage::default()
         };
         Subjects::read(connection, merchant, page)
     });
-    let (subjects, _) = read.await?;
+    let (subjects, ..) = read.await?;
     let events = subjects.present(&context.state.keyring, merchant)?;
     reply::json(&events.first().ok_or(NO_EVENT)?)
 }
@@ -232,13 +232,17 @@ struct Subjects {
 }
 
 impl Subjects {
-    /// Reads the subjects of a page. Returns also whether there are more events.
+    /// Reads the subjects of a page. Returns also whether there are more events, and the last one that was read.
     fn read(
         connection: &mut PgConnection,
         merchant: MerchantId,
         page: EventPage,
-    ) -> QueryResult<(Self, bool)> {
-        let EventPage { events, has_more } = page;
+    ) -> QueryResult<(Self, bool, Option<EventId>)> {
+        let EventPage {
+            events,
+            has_more,
+            last,
+        } = page;
         let (of_accounts, of_endpoints): (Vec<&stored::Event>, Vec<&stored::Event>) =
             events.iter().partition(|event| event.name.is_of_account());
         let keys: Vec<(MerchantId, EventId)> = of_accounts
@@ -257,7 +261,7 @@ impl Subjects {
             endpoints,
             events,
         };
-        Ok((subjects, has_more))
+        Ok((subjects, has_more, last))
     }
 
     /// Presents every event, in the order of the page.

@@ -4,6 +4,7 @@
 pub(crate) mod recorded;
 
 use khata_crypto::Keyring;
+use khata_domain::EventId;
 use khata_domain::MerchantId;
 use khata_present::AccountDetails;
 use khata_present::schema::{Metadata, Status};
@@ -139,15 +140,20 @@ pub(crate) struct Page<T: ToSchema> {
     count: usize,
     /// Whether the next page has items now.
     has_more: bool,
+    /// The event that the next page follows: its `after` or `before`. Also of an empty page that read events of other types; `null`
+    /// if none was read.
+    #[schema(required, pattern = "^evt_[0-9a-v]{26}$")]
+    cursor: Option<String>,
     list: Vec<T>,
 }
 
 impl<T: ToSchema> Page<T> {
-    pub(crate) fn new(list: Vec<T>, has_more: bool) -> Self {
+    pub(crate) fn new(list: Vec<T>, has_more: bool, cursor: Option<EventId>) -> Self {
         Self {
             object: "list",
             count: list.len(),
             has_more,
+            cursor: cursor.map(|event| event.to_string()),
             list,
         }
     }

@@ -98,8 +98,8 @@ pub(crate) struct SettingsOptions {
     /// rejected [new merchants: 10000]
     #[arg(long, value_name = "PENNY_DROPS", value_parser = clap::value_parser!(i32).range(0..=1_000_000_000))]
     penny_drops_per_day: Option<i32>,
-    /// Days for which events and their deliveries to webhook endpoints are kept, 1 to 365 [new merchants: 30]
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i16).range(1..=365))]
+    /// Days for which events and their deliveries to webhook endpoints are kept, 4 to 365 [new merchants: 30]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i16).range(4..=365))]
     event_days: Option<i16>,
 }
 

@@ -11,8 +11,8 @@ mod replay;
 mod settings;
 
 pub use deliveries::{
-    Attempted, DeliveryKey, LOST_AFTER, SettledDelivery, StartedDelivery, Wanted, claim, next_due,
-    settle,
+    Attempted, DeliveryKey, LOST_AFTER, NO_BODY, SettledDelivery, StartedDelivery, Wanted, claim,
+    next_due, settle,
 };
 pub use endpoints::{
     Change, DEFAULT_CONCURRENCY, Endpoint, MAX_ENDPOINTS, NewEndpoint, all, change, delete,

@@ -47,7 +47,7 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         ("--review-names-below", "85"),
         ("--reuse-results-seconds", "soon"),
         ("--reuse-results-seconds", "31536001"),
-        ("--event-days", "0"),
+        ("--event-days", "3"),
         ("--event-days", "366"),
     ] {
         assert_fails(&stack, &[&set[..], &[option, value]].concat(), 2, option)?;
