@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::database::{Database, RecentRows};
 use crate::error::ApiError;
 
-/// Time between two log lines about rejected webhooks of one gateway account.
+/// Time between two log lines of one kind about webhooks of one gateway account.
 const WARN_INTERVAL: Duration = Duration::from_mins(1);
 
 /// A gateway account with its connector.
@@ -24,14 +24,21 @@ pub(crate) struct WebhookAccount {
     pub(crate) connector: Box<dyn Connector>,
 }
 
+/// Kind of a log line about webhooks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Warning {
+    Rejected,
+    NotUnderstood,
+}
+
 /// Gateway accounts that recently received webhooks. Unknown ids are cached too, so that guessing an id costs one query.
 pub(crate) struct WebhookAccounts {
     keyring: Arc<Keyring>,
     http: reqwest::Client,
     sandbox_mode: bool,
     recent: RecentRows<GatewayAccountId, Option<Arc<WebhookAccount>>>,
-    /// The gateway accounts whose rejected webhooks were logged within the last minute: any sender may send them.
-    warned: moka::sync::Cache<GatewayAccountId, ()>,
+    /// The lines of the last minute: any sender may cause one.
+    warned: moka::sync::Cache<(GatewayAccountId, Warning), ()>,
 }
 
 impl WebhookAccounts {
@@ -48,9 +55,10 @@ impl WebhookAccounts {
         }
     }
 
-    /// Whether a rejected webhook of this gateway account may be logged now. The metrics count every one.
-    pub(crate) fn may_warn(&self, account: GatewayAccountId) -> bool {
-        self.warned.entry(account).or_insert(()).is_fresh()
+    /// Whether a line of this kind about a webhook of this gateway account may be logged now. The metrics count every webhook.
+    pub(crate) fn may_warn(&self, account: GatewayAccountId, warning: Warning) -> bool {
+        let line = (account, warning);
+        self.warned.entry(line).or_insert(()).is_fresh()
     }
 
     /// The gateway account with this id; `None` if it does not exist or its configuration is not usable.

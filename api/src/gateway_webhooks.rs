@@ -19,7 +19,7 @@ use serde_json::json;
 use tracing::{Instrument, Span, debug, field, info, warn};
 
 use crate::connection::ConnectionState;
-use crate::connectors::WebhookAccount;
+use crate::connectors::{Warning, WebhookAccount};
 use crate::context::State;
 use crate::decode::Body;
 use crate::error::ApiError;
@@ -111,7 +111,7 @@ fn verify(
         received_at: Utc::now(),
     };
     account.connector.webhook(&webhook).map_err(|error| {
-        if state.webhook_accounts.may_warn(account.key.account) {
+        if state.webhook_accounts.may_warn(account.key.account, Warning::Rejected) {
             warn!(
                 merchant_id = %account.key.merchant, gateway = account.gateway.name(), gateway_account = account.reference_id,
                 %error, "gateway webhook rejected: bad or missing signature (check the webhook secret in the credentials)"
@@ -128,7 +128,7 @@ fn verify(
     })
 }
 
-/// Counts and logs the fields of a webhook that could not be read.
+/// Counts the fields of a webhook that could not be read, and logs them unless the worker does, which uses the webhook's outcome.
 fn report_not_understood(state: &State, account: &WebhookAccount, message: &WebhookMessage) {
     let fields = &message.not_understood;
     if fields.is_empty() {
@@ -139,7 +139,12 @@ fn report_not_understood(state: &State, account: &WebhookAccount, message: &Webh
     state
         .metrics
         .webhook_not_understood(key.merchant, gateway, reference_id, fields);
-    if state.webhook_accounts.may_warn(key.account) {
+    let is_hint = message.response.is_none();
+    if is_hint
+        && state
+            .webhook_accounts
+            .may_warn(key.account, Warning::NotUnderstood)
+    {
         warn!(
             merchant_id = %key.merchant, gateway = gateway.name(), gateway_account = account.reference_id,
             fields = fields.join(", "), "gateway webhook not understood: these fields were left out"
@@ -228,13 +233,18 @@ async fn store(
         trace_parent: in_account,
     };
     let awaited = attempt.awaited;
+    let not_understood = message.not_understood.clone();
     let received = state
         .database
         .of(key.merchant)
         .write("insert notice", move |connection| {
             let sealed = sealed.as_deref();
             Ok(gateway_webhooks::receive(
-                connection, &attempt, &digest, sealed,
+                connection,
+                &attempt,
+                &digest,
+                sealed,
+                &not_understood,
             )?)
         })
         .instrument(span)

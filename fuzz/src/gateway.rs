@@ -1,47 +1,29 @@
 //! Replies and webhooks of every gateway, in every flow.
 
+mod message;
 mod messages;
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::Utc;
-use data_encoding::{BASE64, HEXLOWER};
-use hmac::{Hmac, KeyInit, Mac};
 use khata_domain::{
-    AccountNumber, BankAccount, CallFailure, Class, Details, Gateway, GatewayResponse, Ifsc,
-    Method, Vpa,
+    AccountNumber, BankAccount, CallFailure, Class, Consent, Details, Gateway, GatewayResponse,
+    Ifsc, Vpa,
 };
 use khata_gateways::{Call, Connector, ConnectorConfig, WebhookRequest, connect, set_canned_reply};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::Sha256;
 
+use message::{Kind, Message};
 use messages::messages;
 
 /// Our reference in calls and webhooks.
 const REFERENCE: &str = "kh00000000000000000000000001_01";
-const SECRET: &str = "a secret";
 /// Place of the changed value in a reply.
 const MARK: &str = "\"@@\"";
-
-/// A message of a gateway whose outcome is valid.
-struct Message {
-    gateway: Gateway,
-    settings: &'static str,
-    method: Method,
-    kind: Kind,
-    body: &'static str,
-    /// JSON pointers of the fields that do not decide.
-    decorations: &'static [&'static str],
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Call,
-    Lookup,
-    Webhook(fn(&[u8]) -> Vec<(&'static str, String)>),
-}
+/// Reply to a call for a token.
+const TOKEN: &[u8] = br#"{"access_token":"t","expires_in":"7200"}"#;
 
 const CREDENTIALS: [(Gateway, &str); 5] = [
     (
@@ -54,7 +36,7 @@ const CREDENTIALS: [(Gateway, &str); 5] = [
     ),
     (
         Gateway::Setu,
-        r#"{"client_id":"a","client_secret":"b","product_instance_id":"c","umap":{"merchant_id":"M1","token":"t"},"webhook_secrets":["a secret"]}"#,
+        r#"{"client_id":"a","client_secret":"b","product_instance_id":"c","umap":{"merchant_id":"M1","client_id":"a","client_secret":"b"},"webhook_secrets":["a secret"]}"#,
     ),
     (
         Gateway::Decentro,
@@ -67,7 +49,7 @@ const CREDENTIALS: [(Gateway, &str); 5] = [
 ];
 
 /// Statuses of replies. The first one is that of a reply whose outcome is valid.
-const STATUSES: [u16; 9] = [200, 201, 400, 401, 404, 408, 409, 422, 500];
+const STATUSES: [u16; 12] = [200, 201, 400, 401, 404, 408, 409, 422, 500, 403, 429, 503];
 
 /// Reads a body as a message of a gateway. The first byte chooses the message, the second one the part to change: the whole body,
 /// with a status that this byte chooses too, which must neither panic nor count as "never sent", or a field that does not decide,
@@ -97,16 +79,26 @@ pub fn gateway(data: &[u8]) {
     } else {
         let read = read(at, status, bytes);
         // Without a token nothing is sent.
-        let needs_token = message.gateway == Gateway::Payu && message.method == Method::PennyDrop;
+        let needs_token = matches!(message.kind, Kind::Token);
         let is_unsent = matches!(read, Err(CallFailure::NotSent(_)));
         assert!(!is_unsent || needs_token, "{status}: {read:?}");
         let is_never_seen = matches!((message.kind, &read), (Kind::Lookup, Ok(None)));
-        assert!(!is_never_seen || may_say_never_seen(bytes), "{status}");
+        let may_be = may_say_never_seen(message.gateway, status, bytes);
+        assert!(!is_never_seen || may_be, "{status}");
     }
 }
 
-/// Whether a body can hold a word by which a gateway says that it has never seen a call.
-fn may_say_never_seen(bytes: &[u8]) -> bool {
+/// Whether a reply can say that the gateway has never seen a call: the status is one of such replies, and the body can hold a word
+/// for it.
+fn may_say_never_seen(gateway: Gateway, status: u16, bytes: &[u8]) -> bool {
+    let statuses: &[u16] = match gateway {
+        Gateway::Cashfree => &[404],
+        Gateway::Decentro => &[200, 400, 404],
+        Gateway::Razorpay | Gateway::Setu | Gateway::Payu | Gateway::Dummy => &[],
+    };
+    if !statuses.contains(&status) {
+        return false;
+    }
     let letters: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
     let text = String::from_utf8_lossy(&letters).to_ascii_lowercase();
     text.contains("_found") || text.contains("\\u")
@@ -137,12 +129,17 @@ fn read(
     status: u16,
     body: &[u8],
 ) -> Result<Option<GatewayResponse>, CallFailure> {
-    let details = details(message.method);
+    let details = details(message.is_upi);
+    let consent = Consent {
+        obtained: true,
+        purpose: "payout".to_owned(),
+        timestamp: Utc::now(),
+    };
     let call = Call {
         reference: REFERENCE,
         details: &details,
         method: message.method,
-        consent: None,
+        consent: message.is_upi.then_some(&consent),
         attempt: 1,
         started_at: Utc::now(),
     };
@@ -161,28 +158,44 @@ fn read(
             let read = connector.webhook(&webhook).ok().flatten();
             Ok(read.and_then(|message| message.response))
         }
+        Kind::Token => {
+            // A connector that has no token yet.
+            let connector = make_connector(message);
+            set_canned_reply(status, body);
+            run(connector.verify(&call)).map(Some)
+        }
         Kind::Call => {
+            fetch_token(message.gateway, connector, &call);
             set_canned_reply(status, body);
             run(connector.verify(&call)).map(Some)
         }
         Kind::Lookup => {
+            fetch_token(message.gateway, connector, &call);
             set_canned_reply(status, body);
             run(connector.lookup(&call, Some("1")))
         }
     }
 }
 
+/// Lets the connector fetch a token, if it needs one, by a call whose result is not used.
+fn fetch_token(gateway: Gateway, connector: &dyn Connector, call: &Call<'_>) {
+    if matches!(gateway, Gateway::Payu | Gateway::Setu) {
+        set_canned_reply(200, TOKEN);
+        let _ = run(connector.verify(call));
+    }
+}
+
 /// Returns the connector of each message.
 fn connectors() -> &'static [Box<dyn Connector>] {
     static CONNECTORS: OnceLock<Vec<Box<dyn Connector>>> = OnceLock::new();
-    CONNECTORS.get_or_init(|| messages().iter().map(connector).collect())
+    CONNECTORS.get_or_init(|| messages().iter().map(make_connector).collect())
 }
 
 #[expect(
     clippy::expect_used,
     reason = "the credentials and settings are constants of this file"
 )]
-fn connector(message: &Message) -> Box<dyn Connector> {
+fn make_connector(message: &Message) -> Box<dyn Connector> {
     let credentials = CREDENTIALS
         .iter()
         .find(|(gateway, _)| *gateway == message.gateway);
@@ -199,8 +212,8 @@ fn connector(message: &Message) -> Box<dyn Connector> {
 }
 
 #[expect(clippy::expect_used, reason = "the texts are constants of this file")]
-fn details(method: Method) -> Details {
-    if method == Method::VpaLookup {
+fn details(is_upi: bool) -> Details {
+    if is_upi {
         return Details::Upi(Vpa::parse("asha@upi").expect("a UPI address"));
     }
     Details::Bank(BankAccount {
@@ -219,30 +232,4 @@ fn run<T>(future: impl Future<Output = T>) -> T {
         .enable_time()
         .build();
     runtime.expect("a runtime starts").block_on(future)
-}
-
-#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-fn hmac(parts: &[&[u8]]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().to_vec()
-}
-
-fn sign_cashfree(body: &[u8]) -> Vec<(&'static str, String)> {
-    let timestamp = Utc::now().timestamp_millis().to_string();
-    let tag = BASE64.encode(&hmac(&[timestamp.as_bytes(), body]));
-    vec![
-        ("x-webhook-signature", tag),
-        ("x-webhook-timestamp", timestamp),
-    ]
-}
-
-fn sign_razorpay(body: &[u8]) -> Vec<(&'static str, String)> {
-    vec![("x-razorpay-signature", HEXLOWER.encode(&hmac(&[body])))]
-}
-
-fn sign_setu(body: &[u8]) -> Vec<(&'static str, String)> {
-    vec![("x-setu-signature", BASE64.encode(&hmac(&[body])))]
 }

@@ -28,7 +28,7 @@ use crate::name::{is_plain, plain_name};
 use crate::policy::CallPolicy;
 use crate::settings::{CommonSettings, NPCI_POLLING};
 use crate::webhook::{WebhookError, WebhookMessage, WebhookRequest};
-use response::{ErrorReply, call_response, error_response, is_id};
+use response::{ErrorReply, call_response, error_response, is_id, lookup_failure};
 
 const PUBLIC_BASE_URL: &str = "https://api.razorpay.com";
 const VALIDATIONS: &str = "/v1/fund_accounts/validations";
@@ -230,8 +230,7 @@ impl Connector for Razorpay {
         let reply = self.client.send(request, VALIDATION).await?;
         match reply.status {
             200 => call_response(call, &reply).map(Some),
-            // "No such id" proves nothing either, because Razorpay gave us that id.
-            _ => Err(reply.lookup_failure()),
+            _ => Err(lookup_failure(&reply)),
         }
     }
 

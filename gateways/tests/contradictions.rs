@@ -45,11 +45,13 @@ async fn valid_in_the_end(
     let mut attempt = Attempt::new(&call(connector, reference, &details, None));
     attempt.set_patience(TimeDelta::hours(1));
     attempt.verify(connector).await;
-    while server.requests().len() < count {
-        assert!(!attempt.is_lost(), "{gateway}: {:?}", attempt.story(1));
-        attempt.go_on(connector).await;
+    for _ in 1..count {
+        if server.requests().len() < count {
+            attempt.go_on(connector).await;
+        }
     }
     let story = attempt.story(1);
+    assert_eq!(server.requests().len(), count, "{gateway}: {story:?}");
     assert_eq!(
         story.action,
         Action::Complete(Outcome::Valid, None),
@@ -219,7 +221,11 @@ async fn payu_is_looked_up_again() {
 }
 
 /// Makes an attempt whose replies are these, the last one for ever, and returns whether it ends lost, and after how many calls.
-async fn in_the_end(gateway: Gateway, settings: Value, replies: Vec<Reaction>) -> (bool, usize) {
+pub(crate) async fn in_the_end(
+    gateway: Gateway,
+    settings: Value,
+    replies: Vec<Reaction>,
+) -> (bool, usize) {
     let (connector, server) = connect(gateway, credentials(gateway), settings, replies).await;
     let (connector, details, reference) = (connector.as_ref(), good(), reference());
     let mut attempt = Attempt::new(&call(connector, &reference, &details, None));

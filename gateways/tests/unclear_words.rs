@@ -1,10 +1,10 @@
-//! Words that cannot be read, or contradict each other: what a call makes of them.
+//! Words that cannot be read, or contradict each other, and accepted calls that the gateway does not know: what Khata makes of them.
 
 use khata_domain::validation::FailureCode;
 use khata_domain::{CallFailure, Class, Details, Gateway, GatewayResponse};
 use serde_json::{Value, json};
 
-use crate::contradictions::{connect, credentials, ok};
+use crate::contradictions::{connect, credentials, in_the_end, ok};
 use crate::scripted::Reaction;
 use crate::support::{call, good, is_lost, reference, upi};
 
@@ -263,5 +263,75 @@ async fn razorpays_invalid_account_has_the_most_exact_reason_and_no_holder() {
         let body = body(r#"{"account_status":"invalid"}"#, reason);
         let response = answered(Gateway::Razorpay, &drops, &good(), &body).await;
         assert_eq!(response.unwrap().failure, Some(failure), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_call_that_its_gateway_does_not_know_leads_to_another_gateway() {
+    let received = json!({"reference_id": 34, "account_status": "RECEIVED"});
+    let created = json!({"id": "fav_1", "status": "created"});
+    let pending = json!({"decentro_txn_id": "D", "api_status": "PENDING"});
+    let accepted = json!({"status": 0, "data": {"accountExists": "VERIFICATION_PENDING"}});
+    let unknown = |status, body: &str| Reaction::Respond(status, "", body.to_owned());
+    for (gateway, settings, replies) in [
+        (
+            Gateway::Cashfree,
+            json!({}),
+            vec![
+                ok(&received),
+                unknown(404, r#"{"code":"user_id_not_found"}"#),
+            ],
+        ),
+        (
+            Gateway::Cashfree,
+            json!({"bank_flow": "sync"}),
+            vec![
+                ok(&received),
+                unknown(404, r#"{"code":"reference_id_not_found"}"#),
+            ],
+        ),
+        (
+            Gateway::Razorpay,
+            json!({"source_account_number": "1"}),
+            vec![
+                ok(created),
+                unknown(
+                    400,
+                    r#"{"error":{"description":"The id provided does not exist"}}"#,
+                ),
+            ],
+        ),
+        (
+            Gateway::Setu,
+            json!({}),
+            vec![
+                ok(r#"{"id":"1"}"#),
+                unknown(404, r#"{"error":{"code":"not_found"}}"#),
+            ],
+        ),
+        (
+            Gateway::Decentro,
+            json!({}),
+            vec![
+                ok(pending),
+                unknown(
+                    404,
+                    r#"{"api_status":"FAILURE","response_key":"error_transaction_not_found"}"#,
+                ),
+            ],
+        ),
+        (
+            Gateway::Payu,
+            json!({}),
+            vec![
+                ok(json!({"access_token": "t", "expires_in": "7200"})),
+                ok(accepted),
+                ok(json!({"status": 0, "data": {"transactionDetails": []}})),
+            ],
+        ),
+    ] {
+        let (is_lost, calls) = in_the_end(gateway, settings, replies).await;
+        assert!(is_lost, "{gateway}: the next attempt is flagged");
+        assert!((3..=8).contains(&calls), "{gateway}: {calls} calls");
     }
 }

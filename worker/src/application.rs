@@ -25,7 +25,7 @@ use crate::health::{self, Health};
 use crate::health_reporter::HealthReporter;
 use crate::housekeeping::Housekeeping;
 use crate::metrics::Metrics;
-use crate::processor::{Results, SETTLE_RESERVE, ValidationProcessor};
+use crate::processor::{ResultLog, Results, SETTLE_RESERVE, ValidationProcessor};
 use crate::scheduler::{Heartbeat, Scheduler};
 use crate::settings::Settings;
 use crate::turns::share_of_one;
@@ -133,6 +133,7 @@ impl Application {
                 keyring,
                 clock: Arc::clone(&clock),
             },
+            log: ResultLog::new(),
             health: Arc::clone(&reporter),
             load: Arc::clone(&load),
             metrics: Arc::clone(&metrics),

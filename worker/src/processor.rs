@@ -24,7 +24,8 @@ use khata_store::validations::Settlement;
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, debug, error, field, warn};
 
-use log::{log_result, record_attempt};
+pub(crate) use log::ResultLog;
+use log::record_attempt;
 pub(crate) use results::Results;
 use results::{compare_names, delay_of, is_below, reviewed};
 
@@ -51,6 +52,7 @@ const SETTLE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration:
 pub(crate) struct ValidationProcessor {
     pub(crate) lane: Lane<ClaimsAndSettles>,
     pub(crate) results: Results,
+    pub(crate) log: ResultLog,
     pub(crate) health: Arc<HealthReporter>,
     pub(crate) load: Arc<ConsumerLoad>,
     pub(crate) metrics: Arc<Metrics>,
@@ -387,7 +389,7 @@ impl ValidationProcessor {
                 action = NextAction::Poll;
                 continue;
             }
-            log_result(work, entry, &open.attempt, &advanced);
+            self.log.write(work, entry, &open.attempt, &advanced);
             let latency_ms = i32::try_from(took.as_millis()).unwrap_or(i32::MAX);
             let latency_ms = is_call.then_some(latency_ms);
             return Some(

@@ -255,6 +255,18 @@ async fn forged_stale_late_and_unknown_webhooks_change_nothing() -> Result<()> {
         "PENDING"
     );
 
+    // One that contradicts itself only leads to a lookup, and operators see its fields.
+    let both = webhook_body(&reference, "VALID", "INVALID_ACCOUNT_FAIL");
+    let headers = signed("sandbox_secret", now, &both)?;
+    assert_eq!(send(&url, &headers, &both).await?, 200);
+    let page = stack.command(&["account", "show", id])?;
+    let says = "response not understood: fields account_status, account_status_code";
+    assert!(page.contains(says), "{page}");
+    assert_eq!(
+        stack.api.get("forged", id).await?.account()?["status"],
+        "PENDING"
+    );
+
     // The genuine one, three times; then its opposite, which is late.
     let yes = webhook_body(&reference, "VALID", "ACCOUNT_IS_VALID");
     let headers = signed("sandbox_secret", now, &yes)?;
@@ -267,7 +279,11 @@ async fn forged_stale_late_and_unknown_webhooks_change_nothing() -> Result<()> {
     assert_eq!(send(&url, &good, &no).await?, 200);
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert_eq!(stack.api.get("forged", id).await?.account()?, account);
-    assert_eq!(stack.database.number(notices)?, 1);
+    assert_eq!(
+        stack.database.number(notices)?,
+        2,
+        "the hint and the outcome"
+    );
     let mut took = Vec::new();
     for _ in 0..51 {
         let began = std::time::Instant::now();

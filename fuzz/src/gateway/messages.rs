@@ -2,7 +2,7 @@
 
 use khata_domain::{Gateway, Method};
 
-use super::{Kind, Message, sign_cashfree, sign_razorpay, sign_setu};
+use super::message::{Kind, Message, sign_cashfree, sign_razorpay, sign_setu};
 
 const CASHFREE: &str = r#"{"reference_id":34,"name_at_bank":"ASHA RAO","utr":"395137559835","name_match_score":"90.00","account_status":"VALID","account_status_code":"ACCOUNT_IS_VALID","ifsc_details":{"micr":1}}"#;
 const CASHFREE_DECORATIONS: &[&str] = &[
@@ -33,17 +33,22 @@ const SETU_DECORATIONS: &[&str] = &[
 /// Returns a message of every kind.
 pub(super) fn messages() -> Vec<Message> {
     use Gateway::{Cashfree, Decentro, Payu, Razorpay, Setu};
-    use Kind::{Call, Lookup, Webhook};
+    use Kind::{Call, Lookup, Token, Webhook};
     use Method::{Penniless, PennyDrop, VpaLookup};
     let message = |(gateway, settings, method), kind, body, decorations| Message {
         gateway,
         settings,
         method,
+        is_upi: method == VpaLookup,
         kind,
         body,
         decorations,
     };
     let razorpay = (Razorpay, r#"{"source_account_number":"1"}"#, PennyDrop);
+    let upi_drop = |message| Message {
+        is_upi: true,
+        ..message
+    };
     let upi = r#"{"reference_id":1,"status":"VALID","name_at_bank":"ASHA RAO","utr":"1"}"#;
     vec![
         message(
@@ -150,17 +155,16 @@ pub(super) fn messages() -> Vec<Message> {
             r#"{"status":"SUCCESS","vpa":"asha@upi","isVPAValid":1,"payerAccountName":"ASHA RAO"}"#,
             &["/vpa", "/payerAccountName"],
         ),
-        // The reply to the call for a token too, which comes first.
         message(
             (Payu, "{}", PennyDrop),
             Call,
-            r#"{"access_token":"t","expires_in":"7200","status":0,"code":null,"data":{"accountExists":"YES","beneficiaryName":"ASHA RAO","nameMatch":90,"error":""}}"#,
-            &["/data/beneficiaryName", "/data/nameMatch", "/expires_in"],
+            r#"{"status":0,"code":null,"data":{"accountExists":"YES","beneficiaryName":"ASHA RAO","nameMatch":90,"error":""}}"#,
+            &["/data/beneficiaryName", "/data/nameMatch"],
         ),
         message(
             (Payu, "{}", PennyDrop),
             Lookup,
-            r#"{"access_token":"t","expires_in":"7200","status":0,"data":{"transactionDetails":[{"merchantRefId":"kh00000000000000000000000001_01","txnStatus":"SUCCESS","nameWithBank":"ASHA RAO","nameMatch":"90","bankTransactionRefNo":"1","payuTransactionRefNo":"2"}]}}"#,
+            r#"{"status":0,"data":{"transactionDetails":[{"merchantRefId":"kh00000000000000000000000001_01","txnStatus":"SUCCESS","nameWithBank":"ASHA RAO","nameMatch":"90","bankTransactionRefNo":"1","payuTransactionRefNo":"2"}]}}"#,
             &[
                 "/data/transactionDetails/0/nameWithBank",
                 "/data/transactionDetails/0/nameMatch",
@@ -198,6 +202,32 @@ pub(super) fn messages() -> Vec<Message> {
             Call,
             r#"{"id":"1","status":"pending"}"#,
             &[],
+        ),
+        message(
+            (Cashfree, r#"{"bank_flow":"sync"}"#, PennyDrop),
+            Lookup,
+            CASHFREE,
+            CASHFREE_DECORATIONS,
+        ),
+        upi_drop(message(
+            (Cashfree, "{}", PennyDrop),
+            Call,
+            upi,
+            &["/reference_id", "/name_at_bank", "/utr"],
+        )),
+        upi_drop(message(razorpay, Call, RAZORPAY, RAZORPAY_DECORATIONS)),
+        upi_drop(message(razorpay, Lookup, RAZORPAY, RAZORPAY_DECORATIONS)),
+        message(
+            (Payu, "{}", PennyDrop),
+            Token,
+            r#"{"access_token":"t","expires_in":"7200","scope":"s","status":0,"data":{"accountExists":"YES"}}"#,
+            &["/expires_in", "/scope"],
+        ),
+        message(
+            (Setu, "{}", VpaLookup),
+            Token,
+            r#"{"access_token":"t","expires_in":300,"id":"1","status":"valid"}"#,
+            &["/expires_in", "/id"],
         ),
     ]
 }

@@ -102,9 +102,9 @@ impl Payouts {
         let is_ours = |transfer: &&Fields<'_>| {
             transfer.id("merchantRefId").as_deref() == Some(call.reference)
         };
-        let transfer = transfers.iter().find(is_ours).ok_or_else(|| {
-            body.lost("lookup found no transfer, which PayU says to take for pending")
-        })?;
+        // PayU says to take it for pending; it may stay so.
+        let transfer = transfers.iter().find(is_ours);
+        let transfer = transfer.ok_or_else(|| body.unclear("lookup found no transfer"))?;
         let status = transfer.word("txnStatus");
         let sentence = transfer.word("msg");
         let meaning = meaning_of(&status, |word| match &sentence {

@@ -2,7 +2,7 @@
 //! VPA*), mapped to Khata's words.
 
 use khata_domain::validation::{CallResult, FailureCode};
-use khata_domain::{AccountType, Class, Details, GatewayResponse};
+use khata_domain::{AccountType, CallFailure, Class, Details, GatewayResponse};
 
 use super::codes;
 use crate::body::{Body, Fields, Word};
@@ -165,6 +165,15 @@ impl ErrorReply {
     pub(super) fn says_something(&self) -> bool {
         !self.code.is_empty() || !self.description.is_empty()
     }
+}
+
+/// Returns the failure of a lookup by Razorpay's id. "No such id" never means "never seen", because Razorpay gave us that id.
+pub(super) fn lookup_failure(reply: &Reply) -> CallFailure {
+    let body = reply.error_body();
+    if codes::is_unknown_id(reply.status, &ErrorReply::read(&body).description) {
+        return body.unclear("Razorpay does not know its own id");
+    }
+    reply.lookup_failure()
 }
 
 /// Maps an error reply by this table.

@@ -10,10 +10,12 @@ use zeroize::Zeroizing;
 use super::codes;
 use super::response::{reason, response};
 use crate::body::{Body, Fields};
-use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest, uncontradicted};
+use crate::webhook::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
 
 const SIGNATURE: &str = "x-razorpay-signature";
 const EVENTS: &str = "fund_account.validation.";
+/// Statuses for which an event is named.
+const ENDS: [&str; 2] = ["completed", "failed"];
 
 /// Verifies a webhook with these secrets and reads it.
 pub(super) fn read(
@@ -36,10 +38,14 @@ pub(super) fn read(
     let Some(reference) = validation.id("reference_id") else {
         return Ok(None);
     };
-    let response = outcome(&event, &validation);
-    // A failed validation says nothing good about the account.
-    let says_valid = (kind == "failed").then_some(false);
-    let response = uncontradicted(&event, "event", says_valid, response);
+    let status = validation.word("status");
+    let is_other = |end: &str| end != kind && status.as_str().eq_ignore_ascii_case(end);
+    let response = if ENDS.contains(&kind) && ENDS.into_iter().any(is_other) {
+        event.note("event");
+        None
+    } else {
+        outcome(&event, &validation)
+    };
     let attempt = AttemptName::Reference(reference);
     Ok(Some(WebhookMessage::new(&event, attempt, response)))
 }

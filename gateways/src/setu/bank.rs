@@ -5,7 +5,7 @@ use khata_domain::{BankAccount, CallFailure, Class, GatewayResponse, Method};
 use serde_json::json;
 
 use super::codes;
-use super::response::{check, error_response, id, require_id};
+use super::response::{check, error_response, id, lookup_failure, require_id};
 use crate::body::{Body, Word};
 use crate::connector::Check;
 use crate::http::Client;
@@ -60,13 +60,13 @@ impl Bank {
         }
     }
 
-    /// Looks up a call by Setu's id. "No such id" proves nothing, because Setu gave us that id.
+    /// Looks up a call by Setu's id.
     pub(super) async fn lookup(&self, id: &str) -> CallResult {
         let request = self.client.get(&format!("{ASYNC}/{id}"));
         let reply = self.client.send(request, STATUS).await?;
         match reply.status {
             200 => bank_response(&reply.body()?, |_| false),
-            _ => Err(reply.lookup_failure()),
+            _ => Err(lookup_failure(&reply)),
         }
     }
 

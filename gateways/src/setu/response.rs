@@ -2,7 +2,7 @@
 //! (github.com/SetuHQ/docs, MIT).
 
 use khata_domain::validation::CallResult;
-use khata_domain::{AccountType, Class, GatewayResponse};
+use khata_domain::{AccountType, CallFailure, Class, GatewayResponse};
 
 use super::codes;
 use crate::body::{Body, Fields};
@@ -35,17 +35,30 @@ pub(super) fn error_response(reply: &Reply, meaning: Option<Meaning>) -> CallRes
     meaning::error_response(reply, &body, meaning, &error_code(&body))
 }
 
-/// Maps the reply to a lookup of an id that does not exist. Setu's reply is not documented: a 404 in its own words proves
-/// that it knows us, any other reply proves nothing.
+/// Whether Setu itself says that there is no such id. Its reply is not documented: a 404 in its own words.
+fn is_unknown_id(reply: &Reply, code: &str) -> bool {
+    reply.status == 404 && !code.is_empty()
+}
+
+/// Maps the reply to a lookup of an id that does not exist: that Setu says so proves that it knows us, any other reply proves
+/// nothing.
 pub(super) fn check(reply: &Reply) -> Check {
-    let code = error_code(&reply.error_body());
-    let is_setus = !code.is_empty();
-    let code = reply.code_or_status(&code);
+    let own_code = error_code(&reply.error_body());
+    let code = reply.code_or_status(&own_code);
     match reply.status {
-        404 if is_setus => Check::Accepted(code),
+        _ if is_unknown_id(reply, &own_code) => Check::Accepted(code),
         401 | 403 => Check::Refused(code),
         _ => Check::Unclear(code),
     }
+}
+
+/// Returns the failure of a lookup by Setu's id. "No such id" never means "never seen", because Setu gave us that id.
+pub(super) fn lookup_failure(reply: &Reply) -> CallFailure {
+    let body = reply.error_body();
+    if is_unknown_id(reply, &error_code(&body)) {
+        return body.unclear("Setu does not know its own id");
+    }
+    reply.lookup_failure()
 }
 
 /// Returns the code of an error in Setu's own words (`internal_server_error`, `bad-request` and the like); empty if there is

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::codes;
 use super::login::UmapToken;
-use super::response::{check, error_response, require_id, vpa_response};
+use super::response::{check, error_response, lookup_failure, require_id, vpa_response};
 use crate::connector::{Check, rejected_lookup};
 use crate::name::is_plain;
 use crate::token::TokenClient;
@@ -48,7 +48,7 @@ impl Umap {
         let request = self.client.client.get(&format!("{VERIFY}/{id}"));
         match self.client.send(request, STATUS).await? {
             Ok(reply) if reply.status == 200 => vpa_response(&reply.body()?),
-            Ok(reply) => Err(reply.lookup_failure()),
+            Ok(reply) => Err(lookup_failure(&reply)),
             Err(refusal) => Err(rejected_lookup(&refusal)),
         }
     }

@@ -53,7 +53,9 @@ pub(crate) async fn check(fixture: &Fixture<'_>) -> Result<(), String> {
         if found.is_ok() {
             let message = (&attempt, Message::Lookup);
             faults.extend(changed(fixture, connector, message, &lookup_reply));
-        } else if fixture.profile.recovery == Recovery::Lookup {
+        } else if fixture.profile.recovery == Recovery::Lookup
+            || fixture.profile.reports == Reports::Later
+        {
             return Err(format!("a lookup: {found:?}"));
         }
     }

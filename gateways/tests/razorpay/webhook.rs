@@ -91,14 +91,23 @@ fn a_webhook_about_an_invalid_address_holds_no_outcome() {
 
 #[test]
 fn an_event_that_contradicts_its_outcome_only_leads_to_a_lookup() {
-    let mut event = event("completed", &json!("active"), "validation_completed");
-    event["event"] = json!("fund_account.validation.failed");
-    let message = message(&event);
-    assert_eq!(message.attempt, AttemptName::Reference(OURS.into()));
-    assert_eq!(
-        (message.response, message.not_understood),
-        (None, vec!["event".to_owned()])
-    );
+    for (status, account_status, reason, kind) in [
+        ("completed", "active", "validation_completed", "failed"),
+        ("completed", "invalid", "validation_completed", "failed"),
+        ("failed", "", "bank_account_invalid", "completed"),
+        ("FAILED", "", "gateway_timeout", "completed"),
+    ] {
+        let mut event = event(status, &json!(account_status), reason);
+        event["event"] = json!(format!("fund_account.validation.{kind}"));
+        let message = message(&event);
+        assert_eq!(message.attempt, AttemptName::Reference(OURS.into()));
+        let nothing = (None, vec!["event".to_owned()]);
+        assert_eq!(
+            (message.response, message.not_understood),
+            nothing,
+            "{event}"
+        );
+    }
 }
 
 #[test]

@@ -172,9 +172,9 @@ fn the_first_allowed_method_that_suits_is_eligible() {
     assert_eq!(eligible(&some, &vpa, Some(&given)), Ok(Method::VpaLookup));
     let drop_only = json!({"methods": ["PENNY_DROP"]});
     assert_eq!(eligible(&drop_only, &vpa, None), Err(Ineligible::Kind));
-    let long = upi(&format!("{}@upi", "x".repeat(97)));
+    let long = upi(&format!("{}@upi", "a".repeat(97)));
     assert_eq!(eligible(&all, &long, None), Err(Ineligible::Limits));
-    let longest = upi(&format!("{}@upi", "x".repeat(96)));
+    let longest = upi(&format!("{}@upi", "a".repeat(96)));
     assert_eq!(eligible(&all, &longest, None), Ok(Method::VpaLookup));
 }
 

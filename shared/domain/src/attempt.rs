@@ -54,7 +54,8 @@ impl Attempt {
         self.state == AttemptState::Settled && lost.contains(&self.code.as_deref())
     }
 
-    /// Whether the gateway of the unfinished attempt last answered without saying anything clear about the account.
+    /// Whether the gateway of the unfinished attempt last answered without saying anything clear about the account, or did not know
+    /// the call that it has accepted.
     pub fn is_unclear(&self) -> bool {
         self.state != AttemptState::Settled && self.code.as_deref() == Some(UNCLEAR_RESPONSE)
     }

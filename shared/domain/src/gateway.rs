@@ -229,7 +229,8 @@ pub const NOT_RECEIVED: &str = "not_received";
 /// Code of an attempt whose call the gateway has not received so far, by its own word. The call may still arrive.
 pub const NOT_YET_RECEIVED: &str = "not_yet_received";
 
-/// Code of an unfinished attempt whose gateway answers, but says nothing clear about the account.
+/// Code of an unfinished attempt whose gateway answers, but says nothing clear about the account, or does not know a call that it
+/// has accepted.
 pub const UNCLEAR_RESPONSE: &str = "unclear_response";
 
 /// Why the response to a call is lost.
@@ -279,7 +280,7 @@ pub enum CallFailure {
         /// The gateway's `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// The gateway answered a lookup: it has not received the call that was looked up. The call may still arrive.
+    /// The gateway answered a lookup: it does not know the call that was looked up. The call may still arrive.
     #[error("the gateway has not received the call")]
     NotReceived,
 }

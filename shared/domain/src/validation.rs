@@ -269,7 +269,9 @@ fn after_failure(
     failure: &CallFailure,
 ) -> (AttemptEnd, Next) {
     let is_pending = context.attempt.state == AttemptState::Pending;
-    let is_unclear = failure.is_unclear();
+    let is_forgotten = is_pending && *failure == CallFailure::NotReceived;
+    // A gateway that accepted the call and does not know it contradicts itself, once the call is not on its way any more.
+    let is_unclear = failure.is_unclear() || is_forgotten && cannot_arrive(context);
     // A pending attempt is not given up while its gateway may still decide.
     let may_give_up = !is_pending || is_unclear;
     let given_up_at = context.recovered_until.filter(|_| may_give_up);
@@ -288,7 +290,12 @@ fn after_failure(
         }
     }
     let recover = within_patience(recover);
-    let mut code = failure.code();
+    // The gateway has accepted a forgotten call, and may have moved a rupee.
+    let mut code = if is_forgotten {
+        RESPONSE_LOST
+    } else {
+        failure.code()
+    };
     let (state, class, delay, reason) = match (kind, failure) {
         (CallKind::Lookup, CallFailure::NotReceived) if !is_pending => {
             let (state, class, found, wait) = not_received(context);
@@ -371,15 +378,24 @@ fn at_least(retry_after: Option<Duration>, own: Duration) -> Duration {
     })
 }
 
+/// Returns the time since the call was last made.
+fn since_sent(context: &AttemptContext<'_>) -> Duration {
+    let since_sent = (context.now - context.attempt.sent_at).to_std();
+    since_sent.unwrap_or_default()
+}
+
+/// Whether a call that a lookup does not find will never arrive, or would move nothing.
+fn cannot_arrive(context: &AttemptContext<'_>) -> bool {
+    !context.attempt.method.moves_money() || since_sent(context) >= context.late_calls.settles_after
+}
+
 /// Returns what a lookup that does not find the call makes of the attempt: its state, class and code, and the longest wait before
 /// the next step.
 fn not_received(
     context: &AttemptContext<'_>,
 ) -> (AttemptState, Option<Class>, &'static str, Duration) {
-    let (attempt, late) = (context.attempt, context.late_calls);
-    let since_sent = (context.now - attempt.sent_at).to_std();
-    let since_sent = since_sent.unwrap_or_default();
-    if !attempt.method.moves_money() || since_sent >= late.settles_after {
+    let (late, since_sent) = (context.late_calls, since_sent(context));
+    if cannot_arrive(context) {
         // A call that has not arrived by now never will: it can be made again, without a second rupee.
         (AttemptState::Unknown, None, NOT_RECEIVED, Duration::ZERO)
     } else if late.refuses_repeats {

@@ -1,5 +1,7 @@
 //! Pairs the words of one name with the words of the other.
 
+use std::borrow::Cow;
+
 use super::holder::{Kind, Word};
 use super::likeness::{How, initials_before, is_initial_of, likeness};
 use super::script::MAX_WORD;
@@ -66,6 +68,9 @@ pub(super) fn weight(word: &Word) -> f32 {
     }
 }
 
+/// Maximum number of words that another name writes together.
+const MAX_RUN: usize = 5;
+
 struct Sides<'a> {
     one: &'a [Word],
     other: &'a [Word],
@@ -98,11 +103,10 @@ impl Sides<'_> {
     /// Pairs words written together in one name and apart in the other, or divided elsewhere: "Ramkumar", "Ram Kumar".
     /// With `one_word`, one of the names writes them as one word.
     fn joined(&mut self, one_word: bool) {
-        const MAX_WORDS: usize = 5;
         for left in 0..self.one.len() {
             for right in 0..self.other.len() {
-                let lefts = run(&self.free.0, self.one, left).min(MAX_WORDS);
-                let rights = run(&self.free.1, self.other, right).min(MAX_WORDS);
+                let lefts = run(&self.free.0, self.one, left);
+                let rights = run(&self.free.1, self.other, right);
                 let found = (1..=lefts)
                     .flat_map(|one| (1..=rights).map(move |other| (one, other)))
                     .filter(|(one, other)| one + other > 2)
@@ -261,9 +265,10 @@ fn last_initial(joined: &Word, name: &Word, words: &[Word], free: &[bool]) -> Op
     })
 }
 
-/// Returns the number of consecutive free words from here.
+/// Returns the number of consecutive free words from here, at most [`MAX_RUN`].
 fn run(free: &[bool], words: &[Word], from: usize) -> usize {
     (from..words.len())
+        .take(MAX_RUN)
         .take_while(|place| free[*place] && words[*place].kind != Kind::Legal)
         .count()
 }
@@ -288,15 +293,14 @@ fn abbreviated(free: &[bool], words: &[Word], from: usize, letters: &Word) -> us
 
 fn joined_likeness(one: &[Word], other: &[Word]) -> Option<How> {
     let length = |words: &[Word]| words.iter().map(|word| word.text.len()).sum::<usize>();
-    // The first letter separates nearly all words, before any text is built.
+    // The first letter separates nearly all words, before the others are read.
     if one[0].key.chars().next() != other[0].key.chars().next() {
         return None;
     }
     if length(one).abs_diff(length(other)) > 3 || length(one).max(length(other)) > MAX_WORD {
         return None;
     }
-    let (left, right) = (together(one), together(other));
-    if left == right {
+    if letters(one).eq(letters(other)) {
         return Some(if one[0].script == other[0].script {
             How::Same
         } else {
@@ -312,17 +316,29 @@ fn joined_likeness(one: &[Word], other: &[Word]) -> Option<How> {
     if has_initials || (one.len() > 1 && other.len() > 1) {
         return None;
     }
-    let (left, right) = (sound::key(&left), sound::key(&right));
+    let (left, right) = (key(one), key(other));
     // ದೇವೇಗೌಡ has a last a that is spoken.
-    let bare = |key: &str| key.strip_suffix('a').unwrap_or(key).to_owned();
     let sounds = left == right || (one[0].script != other[0].script && bare(&left) == bare(&right));
     sounds.then_some(How::Sound)
 }
 
-fn together(words: &[Word]) -> String {
-    let mut text = String::new();
-    for word in words {
-        text.push_str(&word.text);
+/// Returns the letters of words written together.
+fn letters(words: &[Word]) -> impl Iterator<Item = u8> {
+    words.iter().flat_map(|word| word.text.bytes())
+}
+
+/// Returns the key of words written together.
+fn key(words: &[Word]) -> Cow<'_, str> {
+    match words {
+        // The key of a place is that of its usual name.
+        [word] if word.kind != Kind::Place => Cow::Borrowed(&word.key),
+        words => {
+            let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+            Cow::Owned(sound::key(&texts.concat()))
+        }
     }
-    text
+}
+
+fn bare(key: &str) -> &str {
+    key.strip_suffix('a').unwrap_or(key)
 }

@@ -6,6 +6,7 @@ use super::letters::Piece;
 use super::parts::{self, Found, find, slashed, text};
 use super::script::{Letters, Script};
 use super::sound;
+use super::text::MAX_WORDS;
 use super::titles::{classify, share_family_name};
 use super::vocabulary;
 
@@ -25,10 +26,27 @@ pub(super) fn holders(pieces: &[Piece], as_firm: bool) -> Vec<Holder> {
             start = place + 1;
         }
     }
-    holders.retain(|holder: &Holder| !holder.words.is_empty());
+    shorten(&mut holders);
     share_family_name(&mut holders);
     holders.iter_mut().for_each(classify);
     holders
+}
+
+/// Leaves out the words after the first [`MAX_WORDS`], and holders without words.
+fn shorten(holders: &mut Vec<Holder>) {
+    let mut left = MAX_WORDS;
+    for holder in holders.iter_mut() {
+        let mut next = Some(holder);
+        while let Some(holder) = next {
+            holder.words.truncate(left);
+            left -= holder.words.len();
+            next = holder
+                .relative
+                .as_mut()
+                .map(|(_, relative)| relative.as_mut());
+        }
+    }
+    holders.retain(|holder| !holder.words.is_empty());
 }
 
 /// Reads the holders from pieces without a proprietor.

@@ -362,10 +362,34 @@ fn a_hostile_name_is_compared_within_bounds() {
         ("ییییو".repeat(2_000), "ieieou".repeat(2_000)),
         ("tch".repeat(5_000), "*x*".repeat(5_000)),
         ("ria ".repeat(50), "rio rea ".repeat(25)),
+        // Initials of one sound, which are no pairs.
+        ("ccc ".repeat(50), "kkk ".repeat(50)),
+        ("c.k.".repeat(50), "k-q-".repeat(50)),
+        ("a & bc de ".repeat(20), "bd ef / a ".repeat(20)),
+        ("a s/o ".repeat(33), "a guardian of ".repeat(14)),
+        ("क ख ".repeat(50), "क्ष ".repeat(50)),
     ] {
         let found = compare(&one, &other);
         assert_eq!(found, compare(&other, &one));
+        for name in [&one, &other] {
+            assert!(words_compared(name) <= MAX_WORDS_COMPARED, "{name}");
+        }
     }
+}
+
+/// The words that are read, and the family names that holders share: each takes three words.
+const MAX_WORDS_COMPARED: usize = text::MAX_WORDS * 4 / 3;
+
+/// Returns the number of words of a name that are compared with those of another one: the work of a comparison is at most a constant
+/// times the product of both numbers, because each word is compared alone and in runs of five.
+fn words_compared(name: &str) -> usize {
+    fn of(holder: &Holder) -> usize {
+        let of_relative = |(_, relative): &(_, Box<Holder>)| of(relative);
+        holder.words.len() + holder.relative.as_ref().map_or(0, of_relative)
+    }
+    let Some(name) = Name::of(name) else { return 0 };
+    let of_all = |as_firm| name.holders(as_firm).iter().map(of).sum::<usize>();
+    of_all(false).max(of_all(true))
 }
 
 /// Generates names of letters, marks and words that the rules know.
@@ -417,6 +441,14 @@ proptest! {
             prop_assert!(found.score <= 100);
             prop_assert_eq!(found.result, NameMatchResult::of_score(found.score));
         }
+    }
+
+    #[test]
+    fn a_comparison_takes_bounded_work(
+        words in proptest::collection::vec(name(), 1..20), mark in "[ .,/&;]",
+    ) {
+        let name = words.join(mark.as_str());
+        prop_assert!(words_compared(&name) <= MAX_WORDS_COMPARED, "{}", name);
     }
 
     #[test]

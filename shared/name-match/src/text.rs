@@ -4,6 +4,10 @@ use std::borrow::Cow;
 
 /// Maximum number of characters of a name; the rest is not read, so that a comparison takes bounded time.
 pub(super) const MAX_CHARACTERS: usize = 200;
+/// Maximum number of words of a name, those of all holders and relatives together; the rest is not compared. Each word is compared
+/// with each word of the other name, alone and joined with its neighbours. 120 characters, the longest name that a merchant
+/// may give, hold 40 words of two letters.
+pub(super) const MAX_WORDS: usize = 40;
 
 /// Returns the name without mail and UPI addresses, with letters restored that a system has read in the wrong encoding.
 pub(super) fn repaired(name: &str) -> Cow<'_, str> {

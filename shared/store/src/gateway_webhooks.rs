@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use super::column::row;
 use super::gateway_health::GatewayKey;
 use super::statement::{Statement, statement, validation_keys};
+use super::validations::with_not_understood;
 use khata_domain::gateway::{NOT_RECEIVED, RESPONSE_LOST};
 use khata_domain::ids::AttemptReference;
 use khata_domain::{MerchantId, ValidationId, ValidationKey, ValidationState};
@@ -119,12 +120,14 @@ const HINT_INTERVAL: TimeDelta = TimeDelta::seconds(10);
 
 /// Stores a webhook about an open attempt, in a transaction of its own. A webhook without an outcome is a hint, which any sender
 /// may send: an attempt has one row for its hints, one pending hint, and one lookup by hint in ten seconds. `digest` must
-/// therefore be equal for all hints about one attempt.
+/// therefore be equal for all hints about one attempt. `not_understood`: fields of the webhook that could not be read, by name;
+/// the attempt keeps them, also those of a webhook that is not stored.
 pub fn receive(
     connection: &mut PgConnection,
     attempt: &OpenAttempt,
     digest: &[u8; 32],
     sealed_response: Option<&[u8]>,
+    not_understood: &[String],
 ) -> QueryResult<Received> {
     let key = attempt.key;
     connection.transaction(|connection| {
@@ -139,6 +142,7 @@ pub fn receive(
         let Some((state, is_pending, now)) = row.filter(|(state, ..)| state.is_open()) else {
             return Ok(Received::Ignored);
         };
+        keep_not_understood(connection, attempt, not_understood)?;
         let is_hint = sealed_response.is_none();
         let hinted_at: Option<DateTime<Utc>> = statement(
             "select received_at from gateway_notices where merchant_id = $1 and digest = $2",
@@ -186,6 +190,27 @@ pub fn receive(
             Received::Stored
         })
     })
+}
+
+/// Adds fields that could not be read to those of the attempt. Fields that it has write nothing: any sender may send hints.
+fn keep_not_understood(
+    connection: &mut PgConnection,
+    attempt: &OpenAttempt,
+    fields: &[String],
+) -> QueryResult<()> {
+    if fields.is_empty() {
+        return Ok(());
+    }
+    statement(format!(
+        "update validation_attempts t
+         set not_understood = {}
+         where t.merchant_id = $2 and t.validation_id = $3 and t.number = $4 and not t.not_understood @> $1",
+        with_not_understood("$1")
+    ))
+    .bind(fields.to_vec())
+    .key(attempt.key.merchant, attempt.key.id)
+    .bind(attempt.number)
+    .run(connection)
 }
 
 row! {

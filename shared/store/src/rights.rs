@@ -55,7 +55,7 @@ pub const RIGHTS: [(&str, [&str; 3]); 23] = [
     ("idempotency_usage", [WRITE, "select, delete", READ]),
     ("merchants", [READ, READ, WRITE]),
     ("penny_drop_counts", [WRITE, WRITE_AND_DELETE, WRITE]),
-    ("validation_attempts", [READ, WRITE, READ]),
+    ("validation_attempts", [READ_AND_NOTE, WRITE, READ]),
     ("validations", [WRITE, "select, update", WRITE]),
     (
         "webhook_attempts",
@@ -71,6 +71,8 @@ pub const RIGHTS: [(&str, [&str; 3]); 23] = [
 /// The columns of `customers` that an event shows: no contact data.
 const CUSTOMER_NAMES: &str = "select (merchant_id, id, object_reference_id)";
 const WRITE_AND_DELETE: &str = "select, insert, update, delete";
+/// The API adds the fields of a webhook that could not be read, and changes nothing else of an attempt.
+const READ_AND_NOTE: &str = "select, update (not_understood)";
 /// The columns of `api_keys` that the metric of expiring keys reads: no hash.
 const KEY_EXPIRY: &str = "select (merchant_id, id, scope, created_at, expires_at, revoked_at)";
 

@@ -8,11 +8,11 @@ mod queue;
 mod reuse;
 mod settle;
 
-pub(crate) use attempt::COLUMNS as ATTEMPT_COLUMNS;
 pub use attempt::{
     Attempt, NewAttempt, attempts, budget_renewed_at, give_up_attempts, insert_attempts,
     penny_drops_today, start_attempts,
 };
+pub(crate) use attempt::{COLUMNS as ATTEMPT_COLUMNS, with_not_understood};
 pub use claim::{Claimed, LeaseToken, Postponement, claim, lease, lock_due, postpone};
 pub use due::{DueRow, DueTurns, Taken, Wanted};
 pub use queue::{GatewayQueue, lock_queued, queues};

@@ -1,13 +1,50 @@
 //! Records the attempt of a processed validation in its span, and logs the result.
 
-use khata_domain::Class;
+use std::time::Duration;
+
 use khata_domain::attempt::{Attempt, not_understood};
 use khata_domain::validation::{Decision, Next};
+use khata_domain::{Class, GatewayAccountId};
 use khata_gateways::Advanced;
 use tracing::{Span, debug, error, info, warn};
 
 use crate::commits::Work;
 use crate::directory::Entry;
+
+/// Time between two warnings of the same unread fields of one gateway account.
+const WARN_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Logs results of attempts.
+pub(crate) struct ResultLog {
+    /// The unread fields that were logged within the last minute: a gateway that changes a field changes it in every response. The
+    /// metrics count every one.
+    warned: moka::sync::Cache<(GatewayAccountId, String), ()>,
+}
+
+impl ResultLog {
+    pub(crate) fn new() -> Self {
+        let warned = moka::sync::Cache::builder()
+            .max_capacity(1_000)
+            .time_to_live(WARN_INTERVAL)
+            .build();
+        Self { warned }
+    }
+
+    /// Logs the result of an attempt.
+    pub(super) fn write(&self, work: &Work, entry: &Entry, attempt: &Attempt, advanced: &Advanced) {
+        let fields = not_understood(&advanced.result).join(", ");
+        let line = (entry.account.id, fields);
+        if !line.1.is_empty() && self.warned.entry_by_ref(&line).or_insert(()).is_fresh() {
+            let (key, account) = (work.claimed.key, work.claimed.account);
+            warn!(
+                merchant_id = %key.merchant, account_id = %account, validation_id = %key.id,
+                gateway = entry.gateway.name(), gateway_account = entry.account.reference_id, fields = line.1,
+                "gateway response not understood: these fields were left out"
+            );
+        }
+        log_result(work, entry, attempt, advanced);
+    }
+}
 
 pub(super) fn record_attempt(entry: &Entry, attempt: &Attempt) {
     let reference_id = &entry.account.reference_id;
@@ -18,19 +55,11 @@ pub(super) fn record_attempt(entry: &Entry, attempt: &Attempt) {
 }
 
 /// Logs the result of an attempt; louder if an operator has to act.
-pub(super) fn log_result(work: &Work, entry: &Entry, attempt: &Attempt, advanced: &Advanced) {
+fn log_result(work: &Work, entry: &Entry, attempt: &Attempt, advanced: &Advanced) {
     let Decision { attempt: end, next } = &advanced.decision;
     let class = end.class.map_or("", Class::as_str);
     let (key, account) = (work.claimed.key, work.claimed.account);
     let (gateway, code) = (entry.gateway.name(), end.code.as_str());
-    let not_understood = not_understood(&advanced.result);
-    if !not_understood.is_empty() {
-        warn!(
-            merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,
-            gateway_account = entry.account.reference_id, fields = not_understood.join(", "),
-            "gateway response not understood: these fields were left out"
-        );
-    }
     match (&advanced.result, next) {
         (Ok(response), _) if response.class == Class::Misconfigured => error!(
             merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway,

@@ -59,6 +59,8 @@ fn at_gateway(
     gateway: &GatewayProfile<'_>,
     budgets: &mut RateBudgets,
 ) -> Planned {
+    let accepted = accepted_by_webhook(input, open);
+    let open = accepted.as_ref().unwrap_or(open);
     let give_up =
         |budgets: &mut RateBudgets| choose::new_attempt(input, kind, Some(open.number), budgets);
     let action = next_action(input, open, gateway);
@@ -128,9 +130,7 @@ fn next_action(
     gateway: &GatewayProfile<'_>,
 ) -> Option<NextAction> {
     // A webhook proves that the gateway knows the attempt.
-    let mut webhooks = input.webhooks.iter();
-    let has_webhook = webhooks.any(|webhook| webhook.number == open.number);
-    if has_webhook && open.gateway_reference.is_some() {
+    if has_webhook(input, open) && open.gateway_reference.is_some() {
         return Some(NextAction::Poll);
     }
     let may_call_again = gateway.enabled && !input.is_over();
@@ -138,6 +138,22 @@ fn next_action(
         return Some(NextAction::Poll);
     }
     NextAction::resume(open, gateway.recovery)
+}
+
+fn has_webhook(input: &PlanInput<'_>, attempt: &Attempt) -> bool {
+    let mut webhooks = input.webhooks.iter();
+    webhooks.any(|webhook| webhook.number == attempt.number)
+}
+
+/// Returns the attempt as one that its gateway has accepted, if a lookup did not find its call and a webhook proves that the gateway
+/// has it: the call is not made again.
+fn accepted_by_webhook(input: &PlanInput<'_>, open: &Attempt) -> Option<Attempt> {
+    let is_accepted = open.is_not_received() && has_webhook(input, open);
+    is_accepted.then(|| Attempt {
+        state: AttemptState::Pending,
+        code: None,
+        ..open.clone()
+    })
 }
 
 /// Whether the response is given up as lost: the merchant's patience is over, and another gateway account can take the validation

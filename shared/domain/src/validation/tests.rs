@@ -5,6 +5,8 @@ use super::*;
 use crate::gateway::{LostResponse, Method};
 use crate::ids::GatewayAccountId;
 
+mod unclear;
+
 fn polling() -> PollSchedule {
     PollSchedule::new(vec![Duration::ZERO, Duration::from_secs(5)]).unwrap()
 }
@@ -201,7 +203,7 @@ fn results_stored_before_account_types_were_reported_can_be_read() {
 proptest! {
     #[test]
     fn a_decision_satisfies_the_check_constraints(
-        class in 0usize..8, verify in any::<bool>(), lost in any::<bool>(), money in any::<bool>(),
+        class in 0usize..9, verify in any::<bool>(), lost in any::<bool>(), money in any::<bool>(),
         recovery in 0usize..3, polls in 0i16..50, setbacks in 0u32..400, past_deadline in any::<bool>(), pending in any::<bool>(),
         is_unclear in any::<bool>(), was_unclear in any::<bool>(),
     ) {
@@ -218,6 +220,7 @@ proptest! {
         };
         let result = match Class::ALL.get(class) {
             Some(class) => response(*class),
+            None if class == 8 => Err(CallFailure::NotReceived),
             None if lost => Err(CallFailure::ResponseLost(LostResponse { is_unclear, ..LostResponse::default() })),
             None => Err(CallFailure::NotSent(String::new())),
         };
@@ -380,71 +383,4 @@ fn an_end_without_an_outcome_has_the_reason_that_a_gateway_gave() {
     let lost = Err(CallFailure::ResponseLost(LostResponse::default()));
     let next = decide(&context, CallKind::Lookup, &lost).next;
     assert_eq!(next, undecided(Some(FailureCode::LimitReached)));
-}
-
-fn unclear() -> CallResult {
-    Err(CallFailure::ResponseLost(LostResponse {
-        is_unclear: true,
-        ..LostResponse::default()
-    }))
-}
-
-#[test]
-fn a_gateway_that_says_nothing_clear_is_asked_no_longer_than_the_merchant_has_patience() {
-    let polling = PollSchedule::new(vec![Duration::from_mins(15)]).unwrap();
-    for state in [AttemptState::Pending, AttemptState::Unknown] {
-        let mut attempt = attempt(Method::PennyDrop, state);
-        let until = now() + TimeDelta::seconds(90);
-        for polls in 1..9 {
-            attempt.polls = polls;
-            let context = AttemptContext {
-                recovered_until: Some(until),
-                ..context(&polling, &attempt)
-            };
-            let decision = decide(&context, CallKind::Lookup, &unclear());
-            assert_eq!(decision.attempt.state, state, "a lookup is possible");
-            assert_eq!(decision.attempt.code, UNCLEAR_RESPONSE);
-            assert!(waits_until(&decision) <= until, "{polls}");
-            attempt.code = Some(decision.attempt.code);
-        }
-        assert!(attempt.is_unclear());
-    }
-}
-
-#[test]
-fn a_gateway_that_says_nothing_clear_until_the_end_of_its_schedule_is_inconclusive() {
-    let polling = PollSchedule::new(vec![Duration::from_secs(90), Duration::from_mins(15)]);
-    let polling = polling.unwrap();
-    for (state, kind, recovery) in [
-        (AttemptState::Pending, CallKind::Lookup, Recovery::None),
-        (AttemptState::Unknown, CallKind::Lookup, Recovery::Lookup),
-        (AttemptState::Unknown, CallKind::Verify, Recovery::Resubmit),
-    ] {
-        let mut attempt = attempt(Method::PennyDrop, state);
-        let mut decisions = Vec::new();
-        for polls in 1..=2 {
-            attempt.polls = polls;
-            let context = AttemptContext {
-                recovery,
-                ..context(&polling, &attempt)
-            };
-            let decision = decide(&context, kind, &unclear());
-            attempt.state = decision.attempt.state;
-            attempt.class = decision.attempt.class;
-            attempt.code = Some(decision.attempt.code.clone());
-            decisions.push(decision);
-        }
-        assert_eq!(decisions[0].attempt.state, state);
-        assert_eq!(attempt.class, Some(Class::Inconclusive), "{state}");
-        assert!(attempt.is_lost(), "the next attempt is flagged");
-        assert!(attempt.may_have_paid());
-        assert_eq!(decisions[1].next.account_status(), None);
-    }
-    // One unclear answer after many that were lost, or that said "pending", does not end the attempt.
-    let attempt = Attempt {
-        polls: 9,
-        ..attempt(Method::PennyDrop, AttemptState::Pending)
-    };
-    let decision = decide(&context(&polling, &attempt), CallKind::Lookup, &unclear());
-    assert_eq!(decision.attempt.state, AttemptState::Pending);
 }

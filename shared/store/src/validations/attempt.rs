@@ -50,6 +50,11 @@ pub(crate) const COLUMNS: &str =
     t.reference, t.state, t.class, t.code, t.failure_code, t.gateway_reference, t.polls, t.started_at,
     coalesce(t.sent_at, t.started_at) as sent_at";
 
+/// Returns the SQL of the fields of attempt `t` that could not be read, with these added, an array in SQL.
+pub(crate) fn with_not_understood(fields: &str) -> String {
+    format!("array(select distinct unnest(t.not_understood || {fields}) order by 1)")
+}
+
 /// Reads all attempts of these validations, in order of number.
 pub fn attempts(
     connection: &mut PgConnection,

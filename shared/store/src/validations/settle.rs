@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use diesel::prelude::*;
 
+use super::attempt::with_not_understood;
 use super::claim::LeaseToken;
 use crate::column::row;
 use crate::events;
@@ -263,8 +264,7 @@ pub fn settle(
                 latency_ms = coalesce(s.latency_ms, t.latency_ms),
                 unlisted_code = t.unlisted_code or s.unlisted_code,
                 failure_code = coalesce(s.attempt_failure, t.failure_code),
-                not_understood = case when s.not_understood = '' then t.not_understood else array(
-                    select distinct unnest(t.not_understood || string_to_array(s.not_understood, ',')) order by 1) end,
+                not_understood = case when s.not_understood = '' then t.not_understood else {not_understood} end,
                 settled_at = case when s.attempt_state = 'SETTLED' then now() end
             from settled s
             where t.merchant_id = s.merchant_id and t.validation_id = s.id and t.number = s.number
@@ -293,6 +293,7 @@ pub fn settle(
          select merchant_id, id as validation_id, awaited,
             merchant_id in (select merchant_id from delivery) as has_deliveries
          from settled",
+         not_understood = with_not_understood("string_to_array(s.not_understood, ',')"),
     ))
     .rows(columns(&settlements))
     .load(connection)?;

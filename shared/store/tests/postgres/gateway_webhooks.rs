@@ -1,6 +1,7 @@
 //! Gateway webhooks, and when a worker reads them.
 
 use diesel::prelude::*;
+use diesel::sql_types::{Array, Text};
 use khata_domain::Class;
 use khata_domain::ValidationKey;
 use khata_domain::ids::AttemptReference;
@@ -109,12 +110,12 @@ fn a_webhook_makes_its_validation_due_once() {
     let attempt =
         open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
     assert_eq!(
-        receive(&mut connection, &attempt, &[1; 32], Some(b"sealed")).unwrap(),
+        receive(&mut connection, &attempt, &[1; 32], Some(b"sealed"), &[]).unwrap(),
         Received::Due
     );
     assert_eq!(current_state(&mut connection, waiting.key).state, "DUE");
     assert_eq!(
-        receive(&mut connection, &attempt, &[1; 32], Some(b"sealed")).unwrap(),
+        receive(&mut connection, &attempt, &[1; 32], Some(b"sealed"), &[]).unwrap(),
         Received::Ignored
     );
     let (token, claimed) = claimed(&mut connection, waiting.key);
@@ -136,7 +137,7 @@ fn a_webhook_makes_its_validation_due_once() {
     };
     settle(&mut connection, &[end]).unwrap();
     assert_eq!(
-        receive(&mut connection, &attempt, &[2; 32], None).unwrap(),
+        receive(&mut connection, &attempt, &[2; 32], None, &[]).unwrap(),
         Received::Ignored
     );
     assert_eq!(
@@ -156,10 +157,10 @@ fn a_webhook_during_a_lease_makes_the_next_step_due_at_once() {
     let waiting = waiting(&mut connection);
     let attempt =
         open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
-    receive(&mut connection, &attempt, &[1; 32], None).unwrap();
+    receive(&mut connection, &attempt, &[1; 32], None, &[]).unwrap();
     let (token, _) = claimed(&mut connection, waiting.key);
     assert_eq!(
-        receive(&mut connection, &attempt, &[2; 32], None).unwrap(),
+        receive(&mut connection, &attempt, &[2; 32], None, &[]).unwrap(),
         Received::Stored
     );
     let waits = Settlement {
@@ -190,7 +191,7 @@ fn a_webhook_about_an_attempt_that_was_given_up_is_taken_until_another_one_is_ma
     let attempt = open(find(&mut connection));
     assert_eq!((attempt.key, attempt.number), (waiting.key, 1));
     assert_eq!(
-        receive(&mut connection, &attempt, &[1; 32], Some(b"sealed")).unwrap(),
+        receive(&mut connection, &attempt, &[1; 32], Some(b"sealed"), &[]).unwrap(),
         Received::Due
     );
     let second = crate::rows::attempt(waiting.key, 2);
@@ -207,7 +208,7 @@ fn a_webhook_that_arrives_in_the_last_step_is_used_before_the_validation_ends() 
     let (token, _) = claimed(&mut connection, waiting.key);
     let attempt =
         open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
-    let received = receive(&mut connection, &attempt, &[1; 32], Some(b"sealed"));
+    let received = receive(&mut connection, &attempt, &[1; 32], Some(b"sealed"), &[]);
     assert_eq!(received.unwrap(), Received::Stored);
     let end = |token| Settlement {
         attempt: Some(report(AttemptState::Settled, Some(Class::Pending))),
@@ -236,7 +237,7 @@ fn hints_about_one_attempt_cause_one_lookup_in_ten_seconds() {
     let waiting = waiting(&mut connection);
     let attempt =
         open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
-    let hint = |connection: &mut PgConnection| receive(connection, &attempt, &[1; 32], None);
+    let hint = |connection: &mut PgConnection| receive(connection, &attempt, &[1; 32], None, &[]);
     assert_eq!(hint(&mut connection).unwrap(), Received::Due);
     let first_at = number(
         &mut connection,
@@ -277,13 +278,54 @@ fn hints_about_one_attempt_cause_one_lookup_in_ten_seconds() {
 }
 
 #[test]
+fn the_unread_fields_of_a_webhook_are_kept_with_its_attempt() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let waiting = waiting(&mut connection);
+    let attempt =
+        open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
+    let received = |connection: &mut PgConnection, response: Option<&[u8]>, field: &str| {
+        let fields = [field.to_owned(), "account_status".to_owned()];
+        receive(connection, &attempt, &[1; 32], response, &fields).unwrap()
+    };
+    let kept = |connection: &mut PgConnection| -> Vec<String> {
+        diesel::dsl::sql::<Array<Text>>("select not_understood from validation_attempts")
+            .get_result(connection)
+            .unwrap()
+    };
+    assert_eq!(received(&mut connection, None, "event"), Received::Due);
+    assert_eq!(kept(&mut connection), ["account_status", "event"]);
+    // The hint is pending already, and the fields are others.
+    assert_eq!(received(&mut connection, None, "utr"), Received::Ignored);
+    assert_eq!(kept(&mut connection), ["account_status", "event", "utr"]);
+    let row_version = "select xmin::text::bigint from validation_attempts";
+    let version = number(&mut connection, row_version);
+    received(&mut connection, None, "utr");
+    assert_eq!(number(&mut connection, row_version), version, "no write");
+    // The response of a worker adds its own fields.
+    let (token, _) = claimed(&mut connection, waiting.key);
+    let mut end = report(AttemptState::Settled, Some(Class::Valid));
+    end.not_understood = vec!["name_at_bank".to_owned(), "utr".to_owned()];
+    let end = Settlement {
+        attempt: Some(end),
+        provenance: Some(provenance()),
+        ..settlement(waiting.key, token, valid())
+    };
+    settle(&mut connection, &[end]).unwrap();
+    let all = ["account_status", "event", "name_at_bank", "utr"];
+    assert_eq!(kept(&mut connection), all);
+    received(&mut connection, Some(b"sealed"), "late");
+    assert_eq!(kept(&mut connection), all, "the validation has ended");
+}
+
+#[test]
 fn webhooks_are_deleted_after_the_longest_possible_validation() {
     let database = Database::new();
     let mut connection = database.connect();
     let waiting = waiting(&mut connection);
     let attempt =
         open(by_our_reference(&mut connection, waiting.gateway, &waiting.reference).unwrap());
-    receive(&mut connection, &attempt, &[1; 32], None).unwrap();
+    receive(&mut connection, &attempt, &[1; 32], None, &[]).unwrap();
     assert_eq!(delete_expired(&mut connection, 10).unwrap(), 0);
     for (table, column) in [
         ("gateway_notices", "received_at"),

@@ -110,6 +110,11 @@ fn each_role_can_do_what_its_rights_say_and_nothing_else() {
     let mut worker = connect(&database, "khata_worker");
     assert!(may(&mut worker, "select expires_at from api_keys"));
     assert!(!may(&mut worker, "select key_hash from api_keys"));
+    let mut api = connect(&database, "khata_api");
+    for (column, permitted) in [("not_understood", true), ("state", false), ("code", false)] {
+        let update = format!("update validation_attempts set {column} = {column} where false");
+        assert_eq!(may(&mut api, &update), permitted, "{update}");
+    }
 }
 
 #[test]

@@ -160,7 +160,12 @@ fn call(
     match action {
         NextAction::UseWebhook(response) => return Some((CallKind::Lookup, Ok(*response))),
         NextAction::Poll => {
+            let mut webhooks = case.webhooks.iter();
+            let is_accepted = attempt.state == AttemptState::Pending
+                || webhooks.any(|webhook| webhook.number == attempt.number);
             let found = match (step.is_lookup_lost, world.has(attempt)) {
+                // The gateway forgets a call that it has accepted.
+                (true, true) if is_accepted && step.late % 3 == 0 => Err(CallFailure::NotReceived),
                 (true, true) if step.late % 2 == 0 => unclear(),
                 (true, _) => lost(),
                 (false, true) => Ok(response(attempt, Class::Inconclusive)),
@@ -303,7 +308,8 @@ fn step(case: &mut Case, world: &mut World, stored: &mut Stored, step: &Step) ->
         Next::Complete { outcome, .. } => {
             let last = case.attempts.last().map(|last| last.number);
             let mut webhooks = case.webhooks.iter();
-            let unused = webhooks.any(|webhook| Some(webhook.number) == last);
+            let unused =
+                webhooks.any(|webhook| Some(webhook.number) == last && webhook.response.is_some());
             assert!(
                 outcome != Outcome::Unavailable || !unused,
                 "a stored outcome is used"
@@ -314,14 +320,18 @@ fn step(case: &mut Case, world: &mut World, stored: &mut Stored, step: &Step) ->
     }
 }
 
-/// Stores a webhook with the outcome of the newest attempt, if the gateway has received its call and the store takes it.
-fn send_webhook(case: &mut Case, world: &World) {
+/// Stores a webhook about the newest attempt, if the gateway has received its call and the store takes it: a hint, or one with the
+/// outcome.
+fn send_webhook(case: &mut Case, world: &World, is_hint: bool) {
     let Some(last) = case.attempts.last().filter(|last| world.has(last)) else {
         return;
     };
     let given_up = [Some(RESPONSE_LOST), Some(NOT_RECEIVED)].contains(&last.code.as_deref());
     if last.state != AttemptState::Settled || given_up {
-        let (number, response) = (last.number, Some(response(last, Class::Valid)));
+        let (number, response) = (
+            last.number,
+            (!is_hint).then(|| response(last, Class::Valid)),
+        );
         case.webhooks.push(WebhookReceived { number, response });
     }
 }
@@ -354,7 +364,7 @@ proptest! {
             case.now = due.max(case.now) + TimeDelta::seconds(next.late);
             world.pass(case.now);
             if next.sends_webhook {
-                send_webhook(&mut case, &world);
+                send_webhook(&mut case, &world, next.late % 2 == 0);
             }
         }
         world.pass(DateTime::<Utc>::MAX_UTC);

@@ -139,3 +139,23 @@ fn a_webhook_says_nothing_new_about_an_attempt_that_failed() {
     let used = NextAction::UseWebhook(Box::new(valid()));
     assert_eq!(case.plan().calls().action, used);
 }
+
+#[test]
+fn a_call_that_a_webhook_is_about_is_not_made_again_although_a_lookup_does_not_find_it() {
+    let mut case = case();
+    let main = case.gateway(Gateway::Cashfree, "main", Recovery::Lookup);
+    case.gateway(Gateway::Setu, "other", Recovery::None);
+    case.not_received(main);
+    assert_eq!(case.plan().calls().action, NextAction::Verify);
+    receive(&mut case, 1, None);
+    for minutes in [0, 3] {
+        case.now += TimeDelta::minutes(minutes);
+        let planned = case.plan();
+        assert_eq!(planned.calls().action, NextAction::Poll);
+        assert!(planned.given_up.is_none() && planned.sent_again.is_none());
+        let Plan::Attempt { attempt, .. } = planned.plan else {
+            panic!()
+        };
+        assert_eq!(attempt.state, AttemptState::Pending, "accepted");
+    }
+}
