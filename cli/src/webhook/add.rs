@@ -8,7 +8,7 @@ use khata_domain::events::{EndpointId, EndpointKey, Payload};
 use khata_store::audit::{Actor, Changes, record};
 use khata_store::merchants::Merchant;
 use khata_store::webhooks::{
-    self, DEFAULT_CONCURRENCY, Endpoint, EndpointSettings, MAX_ENDPOINTS, NewEndpoint, shown_url,
+    self, DEFAULT_CONCURRENCY, Endpoint, EndpointSettings, MAX_ENDPOINTS, NewEndpoint,
 };
 use khata_webhooks::WebhookSecret;
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ impl Add {
         let sealed_settings = seal(connection, keyring, key, settings)?;
         let new = NewEndpoint {
             id: key.id,
-            url: &shown_url(&settings.url),
+            url: &settings.url,
             sealed_settings: &sealed_settings,
             event_names: self.settings.event_names.as_deref().unwrap_or_default(),
             payload: self.settings.payload.unwrap_or(Payload::Full),

@@ -2,7 +2,7 @@
 
 use khata_config::SandboxSettings;
 use khata_crypto::KeyringSettings;
-use khata_store::webhooks::{self, Endpoint, shown_url};
+use khata_store::webhooks::{self, Endpoint};
 use serde_json::{Value, json};
 
 use super::settings::{public_key, unseal};
@@ -45,7 +45,7 @@ impl List {
                 joined_or(endpoint.event_names.iter().cloned(), "all"),
                 endpoint.payload.to_string(),
                 or_none(endpoint.last_success_at.map(time)),
-                shown_url(&endpoint.url),
+                endpoint.url.clone(),
             ]
         });
         let text = Table::rows(headings, rows).to_string();
@@ -83,7 +83,7 @@ impl Show {
         let facts = Table::facts()
             .fact("endpoint", endpoint.id)
             .fact("merchant", &merchant.name)
-            .fact("url", shown_url(&endpoint.url))
+            .fact("url", &endpoint.url)
             .fact("state", in_words(&endpoint))
             .fact("last success", or_none(endpoint.last_success_at.map(time)))
             .fact("types", types)
@@ -132,7 +132,7 @@ pub(super) fn json_of(endpoint: &Endpoint) -> Value {
     json!({
         "id": endpoint.id.to_string(),
         "merchant_id": endpoint.merchant.to_string(),
-        "url": shown_url(&endpoint.url),
+        "url": endpoint.url,
         "event_names": endpoint.event_names,
         "payload": endpoint.payload.as_str(),
         "is_ordered": endpoint.is_ordered,

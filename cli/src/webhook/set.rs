@@ -75,10 +75,9 @@ impl Set {
             let is_same = before == after;
             let sealed = (!is_same).then(|| seal(connection, &keyring, endpoint.key(), &after));
             let sealed = sealed.transpose()?;
-            let shown = shown_url(&after.url);
             let all = self.all_types.then_some(&[][..]);
             let change = Change {
-                url: (!is_same).then_some(&*shown),
+                url: (!is_same).then_some(&*after.url),
                 sealed_settings: sealed.as_deref(),
                 event_names: self.settings.event_names.as_deref().or(all),
                 payload: self.settings.payload,
