@@ -14,7 +14,9 @@ use khata_webhooks::WebhookSecret;
 use serde_json::{Value, json};
 
 use super::list::json_of;
-use super::settings::{SettingsOptions, audited, limit, parse_url, public_key, seal};
+use super::settings::{
+    SettingsOptions, audited, limit, parse_url, public_key, public_key_line, seal,
+};
 use super::which::name;
 use crate::options::{ActorOption, CommonOptions, MerchantOption};
 
@@ -59,17 +61,16 @@ impl Add {
         let mut document = json_of(&endpoint);
         document["secret"] = settings.secret.as_str().into();
         document["public_key"] = json!(public_key(&settings));
-        let mut text = format!(
+        let key = public_key(&settings);
+        let text = format!(
             "{}\nThis secret is shown once. Added {}; its calls begin with the next event. Try it with `khata webhook test {} \
-             --merchant {}`.",
+             --merchant {}`.{}",
             settings.secret,
             name(&endpoint, &merchant),
             endpoint.id,
-            merchant.name
+            merchant.name,
+            public_key_line(key.as_deref())
         );
-        if let Some(key) = public_key(&settings) {
-            text += &format!("\nThe public key for v1a signatures is {key}.");
-        }
         self.common.print(&document, &text)
     }
 

@@ -2,6 +2,7 @@
 
 use khata_config::SandboxSettings;
 use khata_crypto::KeyringSettings;
+use khata_domain::events::DisabledBy;
 use khata_store::webhooks::{self, Endpoint};
 use serde_json::{Value, json};
 
@@ -113,7 +114,7 @@ fn in_words(endpoint: &Endpoint) -> String {
     let state = state(endpoint);
     match (endpoint.disabled_at, endpoint.failing_since) {
         (Some(at), _) => {
-            let by = endpoint.disabled_by.map_or(NONE, |by| by.as_str());
+            let by = endpoint.disabled_by.map_or(NONE, DisabledBy::as_str);
             format!(
                 "{state} by {by} at {}; `khata webhook enable` lets the calls begin again",
                 time(at)
@@ -140,7 +141,7 @@ pub(super) fn json_of(endpoint: &Endpoint) -> Value {
         "calls_per_second": endpoint.calls_per_second,
         "state": state(endpoint),
         "disabled_at": endpoint.disabled_at.map(time),
-        "disabled_by": endpoint.disabled_by.map(|by| by.as_str()),
+        "disabled_by": endpoint.disabled_by.map(DisabledBy::as_str),
         "failing_since": endpoint.failing_since.map(time),
         "last_success_at": endpoint.last_success_at.map(time),
         "created_at": time(endpoint.created_at),

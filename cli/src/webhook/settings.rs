@@ -124,6 +124,13 @@ pub(super) fn public_key(settings: &EndpointSettings) -> Option<String> {
     WebhookSecret::parse(key).ok()?.public_key()
 }
 
+/// Returns a further line that prints the key.
+pub(super) fn public_key_line(key: Option<&str>) -> String {
+    key.map_or_else(String::new, |key| {
+        format!("\nThe public key for v1a signatures is {key}.")
+    })
+}
+
 /// Returns the settings as the audit log names them. Secrets are not among them.
 pub(super) fn audited(endpoint: &Endpoint) -> Value {
     json!({

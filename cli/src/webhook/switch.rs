@@ -45,7 +45,7 @@ impl Switch {
             };
             if changed.is_some() {
                 let (subject, about) = (endpoint.id.to_string(), json!({ "url": endpoint.url }));
-                let changes = Changes::of("enabled", !enabled, enabled);
+                let switched = Changes::of("enabled", !enabled, enabled);
                 record(
                     connection,
                     merchant.id,
@@ -53,7 +53,7 @@ impl Switch {
                     action,
                     &subject,
                     about,
-                    &changes,
+                    &switched,
                 )?;
             }
             Ok(changed)
