@@ -222,7 +222,10 @@ fn error(named: &Named, value: &str) -> Option<String> {
             argument.get_env(),
             argument.get_long(),
         ) {
-            line.extend([format!("--{long}"), "set".to_owned()]);
+            let flag = format!("--{long}");
+            if !line.contains(&flag) {
+                line.extend([flag, "set".to_owned()]);
+            }
         }
     }
     let error = command.clone().try_get_matches_from(&line).err()?;

@@ -152,11 +152,11 @@ fn api(events: &[(EventId, String)]) -> (SocketAddr, Receiver<Request>) {
         });
         let last = events.len() - 1;
         let is_early = place == last && !is_asked_again.swap(true, Ordering::Relaxed);
-        let list = if is_early { None } else { events.get(place) };
-        let list = list.map_or("", |(_, event)| event);
+        let next = if is_early { None } else { events.get(place) };
+        let event = next.map_or("", |(_, event)| event);
         let has_more = place + 1 < last;
         let body =
-            format!(r#"{{"object":"list","count":1,"has_more":{has_more},"list":[{list}]}}"#);
+            format!(r#"{{"object":"list","count":1,"has_more":{has_more},"list":[{event}]}}"#);
         (200, body)
     })
 }

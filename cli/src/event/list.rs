@@ -1,9 +1,9 @@
 //! `khata event list`.
 
 use chrono::{DateTime, Utc};
-use khata_domain::AccountId;
 use khata_domain::events::{EndpointId, EventId, EventName};
 use khata_domain::ids::first_at;
+use khata_domain::{AccountId, AccountStatus, PendingReason};
 use khata_store::events::{self, Event};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -81,10 +81,10 @@ pub(super) fn json_of(event: &Event) -> Value {
         "date_created": time(event.created_at),
         "subject_id": subject(event),
         "version": event.version,
-        "status": event.status.map(|status| status.as_str()),
+        "status": event.status.map(AccountStatus::as_str),
         "validation_id": event.validation.map(|id| id.to_string()),
         "failure_code": event.failure_code.map(|code| code.to_string()),
-        "pending_reason": event.pending_reason.map(|reason| reason.as_str()),
+        "pending_reason": event.pending_reason.map(PendingReason::as_str),
         "trace_parent": event.trace_parent,
     })
 }

@@ -8,13 +8,15 @@ use khata_domain::events::{EndpointId, EndpointKey, Payload};
 use khata_store::audit::{Actor, Changes, record};
 use khata_store::merchants::Merchant;
 use khata_store::webhooks::{
-    self, DEFAULT_CONCURRENCY, Endpoint, EndpointSettings, MAX_ENDPOINTS, NewEndpoint, shown_url,
+    self, DEFAULT_CONCURRENCY, Endpoint, EndpointSettings, MAX_ENDPOINTS, NewEndpoint,
 };
 use khata_webhooks::WebhookSecret;
 use serde_json::{Value, json};
 
 use super::list::json_of;
-use super::settings::{SettingsOptions, audited, limit, parse_url, public_key, seal};
+use super::settings::{
+    SettingsOptions, audited, limit, parse_url, public_key, public_key_line, seal,
+};
 use super::which::name;
 use crate::options::{ActorOption, CommonOptions, MerchantOption};
 
@@ -59,17 +61,16 @@ impl Add {
         let mut document = json_of(&endpoint);
         document["secret"] = settings.secret.as_str().into();
         document["public_key"] = json!(public_key(&settings));
-        let mut text = format!(
+        let key = public_key(&settings);
+        let text = format!(
             "{}\nThis secret is shown once. Added {}; its calls begin with the next event. Try it with `khata webhook test {} \
-             --merchant {}`.",
+             --merchant {}`.{}",
             settings.secret,
             name(&endpoint, &merchant),
             endpoint.id,
-            merchant.name
+            merchant.name,
+            public_key_line(key.as_deref())
         );
-        if let Some(key) = public_key(&settings) {
-            text += &format!("\nThe public key for v1a signatures is {key}.");
-        }
         self.common.print(&document, &text)
     }
 
@@ -89,7 +90,7 @@ impl Add {
         let sealed_settings = seal(connection, keyring, key, settings)?;
         let new = NewEndpoint {
             id: key.id,
-            url: &shown_url(&settings.url),
+            url: &settings.url,
             sealed_settings: &sealed_settings,
             event_names: self.settings.event_names.as_deref().unwrap_or_default(),
             payload: self.settings.payload.unwrap_or(Payload::Full),

@@ -2,7 +2,8 @@
 
 use khata_config::SandboxSettings;
 use khata_crypto::KeyringSettings;
-use khata_store::webhooks::{self, Endpoint, shown_url};
+use khata_domain::events::DisabledBy;
+use khata_store::webhooks::{self, Endpoint};
 use serde_json::{Value, json};
 
 use super::settings::{public_key, unseal};
@@ -45,7 +46,7 @@ impl List {
                 joined_or(endpoint.event_names.iter().cloned(), "all"),
                 endpoint.payload.to_string(),
                 or_none(endpoint.last_success_at.map(time)),
-                shown_url(&endpoint.url),
+                endpoint.url.clone(),
             ]
         });
         let text = Table::rows(headings, rows).to_string();
@@ -83,7 +84,7 @@ impl Show {
         let facts = Table::facts()
             .fact("endpoint", endpoint.id)
             .fact("merchant", &merchant.name)
-            .fact("url", shown_url(&endpoint.url))
+            .fact("url", &endpoint.url)
             .fact("state", in_words(&endpoint))
             .fact("last success", or_none(endpoint.last_success_at.map(time)))
             .fact("types", types)
@@ -113,7 +114,7 @@ fn in_words(endpoint: &Endpoint) -> String {
     let state = state(endpoint);
     match (endpoint.disabled_at, endpoint.failing_since) {
         (Some(at), _) => {
-            let by = endpoint.disabled_by.map_or(NONE, |by| by.as_str());
+            let by = endpoint.disabled_by.map_or(NONE, DisabledBy::as_str);
             format!(
                 "{state} by {by} at {}; `khata webhook enable` lets the calls begin again",
                 time(at)
@@ -132,7 +133,7 @@ pub(super) fn json_of(endpoint: &Endpoint) -> Value {
     json!({
         "id": endpoint.id.to_string(),
         "merchant_id": endpoint.merchant.to_string(),
-        "url": shown_url(&endpoint.url),
+        "url": endpoint.url,
         "event_names": endpoint.event_names,
         "payload": endpoint.payload.as_str(),
         "is_ordered": endpoint.is_ordered,
@@ -140,7 +141,7 @@ pub(super) fn json_of(endpoint: &Endpoint) -> Value {
         "calls_per_second": endpoint.calls_per_second,
         "state": state(endpoint),
         "disabled_at": endpoint.disabled_at.map(time),
-        "disabled_by": endpoint.disabled_by.map(|by| by.as_str()),
+        "disabled_by": endpoint.disabled_by.map(DisabledBy::as_str),
         "failing_since": endpoint.failing_since.map(time),
         "last_success_at": endpoint.last_success_at.map(time),
         "created_at": time(endpoint.created_at),

@@ -81,16 +81,17 @@ impl RotateSecret {
             Some(until) => format!("also signs until {until}"),
             None => "signs no request that begins more than five seconds from now".to_owned(),
         };
-        let mut text = format!(
-            "{}\nThis secret is shown once. It signs the requests to {} within five seconds. The old secret {old}.",
-            settings.secret,
-            found.name()
-        );
-        if let Some(until) = ends_early {
-            text += &format!(
+        let ended = ends_early.map(|until| {
+            format!(
                 "\nThe secret before the old one, which would have signed until {until}, signs no more."
-            );
-        }
+            )
+        });
+        let text = format!(
+            "{}\nThis secret is shown once. It signs the requests to {} within five seconds. The old secret {old}.{}",
+            settings.secret,
+            found.name(),
+            ended.unwrap_or_default()
+        );
         self.which.common.print(&document, &text)
     }
 }

@@ -11,7 +11,9 @@ use serde_json::json;
 use zeroize::Zeroize;
 
 use super::list::json_of;
-use super::settings::{SettingsOptions, audited, limit, parse_url, public_key, seal, unseal};
+use super::settings::{
+    SettingsOptions, audited, limit, parse_url, public_key, public_key_line, seal, unseal,
+};
 use super::which::{FoundEndpoint, WhichEndpoint};
 use crate::options::ActorOption;
 
@@ -75,10 +77,9 @@ impl Set {
             let is_same = before == after;
             let sealed = (!is_same).then(|| seal(connection, &keyring, endpoint.key(), &after));
             let sealed = sealed.transpose()?;
-            let shown = shown_url(&after.url);
             let all = self.all_types.then_some(&[][..]);
             let change = Change {
-                url: (!is_same).then_some(&*shown),
+                url: (!is_same).then_some(&*after.url),
                 sealed_settings: sealed.as_deref(),
                 event_names: self.settings.event_names.as_deref().or(all),
                 payload: self.settings.payload,
@@ -111,11 +112,11 @@ impl Set {
                 lines.join("\n")
             )
         };
-        if let Some(key) = public_key(&after).filter(|_| before.signing_key != after.signing_key) {
-            sentence += &format!("\nThe public key for v1a signatures is {key}.");
-        }
+        let is_new = before.signing_key != after.signing_key;
+        let key = public_key(&after);
+        sentence += &public_key_line(key.as_deref().filter(|_| is_new));
         let mut document = json_of(&stored);
-        document["public_key"] = json!(public_key(&after));
+        document["public_key"] = json!(key);
         document["changed"] = changed.to_json();
         self.which.common.print(&document, &sentence)
     }

@@ -8,7 +8,7 @@ use diesel::PgConnection;
 use khata_crypto::{Keyring, secret_buf};
 use khata_domain::events::{EndpointKey, EventName, Payload};
 use khata_store::encryption_counts;
-use khata_store::webhooks::{Credentials, Endpoint, EndpointSettings, shown_url};
+use khata_store::webhooks::{Credentials, Endpoint, EndpointSettings};
 use khata_webhooks::{BasicCredentials, EndpointUrl, WebhookSecret};
 use serde_json::{Value, json};
 
@@ -124,10 +124,17 @@ pub(super) fn public_key(settings: &EndpointSettings) -> Option<String> {
     WebhookSecret::parse(key).ok()?.public_key()
 }
 
+/// Returns a further line that prints the key.
+pub(super) fn public_key_line(key: Option<&str>) -> String {
+    key.map_or_else(String::new, |key| {
+        format!("\nThe public key for v1a signatures is {key}.")
+    })
+}
+
 /// Returns the settings as the audit log names them. Secrets are not among them.
 pub(super) fn audited(endpoint: &Endpoint) -> Value {
     json!({
-        "url": shown_url(&endpoint.url),
+        "url": endpoint.url,
         "event_names": endpoint.event_names,
         "payload": endpoint.payload.as_str(),
         "is_ordered": endpoint.is_ordered,

@@ -4,7 +4,7 @@ use anyhow::bail;
 use diesel::Connection;
 use khata_domain::events::DisabledBy;
 use khata_store::audit::{Changes, record};
-use khata_store::webhooks::{self, shown_url};
+use khata_store::webhooks;
 use serde_json::json;
 
 use super::list::json_of;
@@ -44,11 +44,8 @@ impl Switch {
                 (webhooks::disable(connection, key, by)?, "webhook.disable")
             };
             if changed.is_some() {
-                let (subject, about) = (
-                    endpoint.id.to_string(),
-                    json!({ "url": shown_url(&endpoint.url) }),
-                );
-                let changes = Changes::of("enabled", !enabled, enabled);
+                let (subject, about) = (endpoint.id.to_string(), json!({ "url": endpoint.url }));
+                let switched = Changes::of("enabled", !enabled, enabled);
                 record(
                     connection,
                     merchant.id,
@@ -56,7 +53,7 @@ impl Switch {
                     action,
                     &subject,
                     about,
-                    &changes,
+                    &switched,
                 )?;
             }
             Ok(changed)

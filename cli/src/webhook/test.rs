@@ -12,7 +12,7 @@ use khata_store::webhooks::{self, DeliveryFilter};
 use serde_json::json;
 
 use super::which::{FoundEndpoint, WhichEndpoint};
-use crate::delivery::{Delivery, ReplyOptions};
+use crate::delivery::{Delivery, NewestResult, ReplyOptions};
 use crate::options::ActorOption;
 
 /// Time between two looks at the delivery.
@@ -66,7 +66,7 @@ impl Test {
             Some(result) if result.failure.is_none() => "DELIVERED",
             Some(_) => "FAILED",
         };
-        let (name, said) = (found.name(), result.as_ref().map(|result| result.text()));
+        let (name, said) = (found.name(), result.as_ref().map(NewestResult::text));
         let sentence = match (outcome, said) {
             ("DELIVERED", Some(said)) => format!("{name}: delivered {event} ({said})."),
             (_, Some(said)) => format!(

@@ -16,11 +16,11 @@ pub use deliveries::{
 };
 pub use endpoints::{
     Change, DEFAULT_CONCURRENCY, Endpoint, MAX_ENDPOINTS, NewEndpoint, all, change, delete,
-    delete_expired, disable, enable, failing, find, insert,
+    delete_expired, disable, enable, failing, find, insert, shown_url,
 };
 pub use owners::{Owned, acquire, owned, owned_by_others, release, renew};
 pub use replay::{
     AttemptRow, DeliveryFilter, DeliveryRow, ReplayFilter, Replayed, attempts, deliveries, replay,
     test,
 };
-pub use settings::{Credentials, EndpointSettings, PreviousSecret, shown_url};
+pub use settings::{Credentials, EndpointSettings, PreviousSecret};

@@ -1,5 +1,6 @@
 //! `GET /events` of the API.
 
+use std::error::Error;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -153,13 +154,10 @@ fn explanation(body: &str) -> String {
 
 /// Returns the error with its causes: reqwest's own text leaves them out.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text += &format!(": {inner}");
-        cause = inner.source();
-    }
-    text
+    let first: &(dyn Error + 'static) = error;
+    let causes = std::iter::successors(Some(first), |error| (*error).source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
 #[cfg(test)]

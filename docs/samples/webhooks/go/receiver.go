@@ -1,4 +1,4 @@
-// Receives Khata's webhooks. Needs Go 1.20 or later, and no module.
+// Receives Khata's webhooks. Needs Go 1.18 or later, and no module.
 //
 //	KHATA_WEBHOOK_SECRET=whsec_… PORT=3000 go run receiver.go
 //

@@ -1,9 +1,14 @@
 //! `khata webhook` and `khata event`.
 
-use anyhow::Result;
-use khata_e2e::TestStack;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
 use khata_e2e::client::text;
+use khata_e2e::{Setup, TIMEOUT, TestStack};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use super::{assert_fails, audited, document_of, without_workers};
 use crate::requests::bank;
@@ -276,5 +281,115 @@ async fn events_are_listed_shown_and_replayed() -> Result<()> {
         let command = [&command[..], &["--merchant", "other"]].concat();
         assert_fails(&stack, &command, 1, "other has no")?;
     }
+    Ok(())
+}
+
+/// The running sample for Python.
+struct Sample {
+    url: String,
+    lines: Lines<BufReader<ChildStdout>>,
+    _process: Child,
+}
+
+impl Sample {
+    async fn start(stack: &TestStack, secret: &str) -> Result<Self> {
+        let file = "../docs/samples/webhooks/python/receiver.py";
+        let mut process = Command::new("python3")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))
+            .env("KHATA_WEBHOOK_SECRET", secret)
+            .env("PORT", "0")
+            .env(
+                "DATABASE",
+                stack
+                    .folder()
+                    .join(format!("{}.db", &secret[6..14].replace(['/', '+'], "_"))),
+            )
+            .current_dir(stack.folder())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let output = process.stdout.take().context("no output")?;
+        let mut sample = Self {
+            url: String::new(),
+            lines: BufReader::new(output).lines(),
+            _process: process,
+        };
+        let line = sample.line().await?;
+        sample.url = line.replace("listening on ", "");
+        Ok(sample)
+    }
+
+    async fn line(&mut self) -> Result<String> {
+        let line = tokio::time::timeout(TIMEOUT, self.lines.next_line()).await;
+        line.context("the sample prints nothing")??
+            .context("the sample has ended")
+    }
+
+    /// Returns the versions of the account that the sample got, up to this event.
+    async fn versions(&mut self, account: &str, last: &str) -> Result<Vec<u32>> {
+        let mut versions = Vec::new();
+        loop {
+            let line = self.line().await?;
+            let Some((before, version)) = line.split_once(" version ") else {
+                continue;
+            };
+            if before.ends_with(account) {
+                versions.push(version.parse()?);
+                if before.contains(last) {
+                    return Ok(versions);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_python_sample_gets_what_workers_and_listen_send() -> Result<()> {
+    let mut stack = TestStack::start(Setup::default()).await?;
+    let added = webhook(&stack, &["add"], &["--url", "http://127.0.0.1:2000/"])?;
+    let id = text(&added, "/id").to_owned();
+    let mut sample = Sample::start(&stack, text(&added, "/secret")).await?;
+    webhook(&stack, &["set", &id], &["--url", &sample.url])?;
+    let tested = webhook(&stack, &["test", &id], &[])?;
+    assert_eq!(tested["outcome"], "DELIVERED", "{tested}");
+    assert_eq!(tested["delivery"]["status"], 204);
+    let expected = format!("{} WEBHOOK_ENDPOINT_TEST", text(&tested, "/event_id"));
+    assert_eq!(sample.line().await?, expected);
+
+    let form = bank("50000001", "AABF0008032");
+    let account = stack.api.create("known", &form).await?.account()?;
+    let account = text(&account, "/id");
+    let active = "CUSTOMER_ACCOUNT_ACTIVE";
+    let versions = sample.versions(account, active).await?;
+    let expected: Vec<u32> = (1..).take(versions.len()).collect();
+    assert_eq!(versions, expected, "in order, and none is missing");
+    assert!(versions.len() >= 2);
+
+    drop(sample);
+    let test = [&["webhook", "test", &id], &MERCHANT[..]].concat();
+    assert_fails(&stack, &test, 1, "the attempt failed (connect")?;
+
+    // A developer who has no public address.
+    let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let mut sample = Sample::start(&stack, secret).await?;
+    let key_file = stack.write_file("key", &stack.api.key)?;
+    let (api, target) = (stack.api.url.clone(), sample.url.clone());
+    let listen = [
+        "webhook",
+        "listen",
+        "--api",
+        &api,
+        "--key-file",
+        &key_file,
+        "--forward-to",
+        &target,
+        "--since",
+        "1h",
+    ];
+    let settings = [("KHATA_WEBHOOK_SECRET", Some(secret))];
+    let listening = stack.start_program("khata", &listen, &settings)?;
+    assert_eq!(sample.versions(account, active).await?, versions);
+    assert!(listening.log().contains(" -> 204 ("), "{}", listening.log());
     Ok(())
 }

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::settings::shown_url;
 use crate::column::row;
 use crate::events;
 use crate::locks::Lock;
@@ -62,6 +61,14 @@ impl Endpoint {
 pub(super) const COLUMNS: &str = "w.merchant_id, w.id, w.url, w.sealed_settings, w.event_names, w.payload, w.is_ordered,
     w.concurrency, w.calls_per_second, w.version, w.created_at, w.updated_at, w.disabled_at, w.disabled_by, w.failing_since,
     w.last_success_at";
+
+/// Returns the URL of an endpoint for lists and the audit log: without its query, which may hold a token.
+pub fn shown_url(url: &str) -> String {
+    match url.split_once('?') {
+        None => url.to_owned(),
+        Some((before, _)) => format!("{before}?***"),
+    }
+}
 
 /// An endpoint to insert.
 #[derive(Clone, Debug)]

@@ -60,14 +60,6 @@ impl Drop for EndpointSettings {
     }
 }
 
-/// Returns the URL of an endpoint for lists and the audit log: without its query, which may hold a token.
-pub fn shown_url(url: &str) -> String {
-    match url.split_once('?') {
-        None => url.to_owned(),
-        Some((before, _)) => format!("{before}?***"),
-    }
-}
-
 impl EndpointSettings {
     /// Encrypts the settings for this endpoint.
     pub fn seal(&self, keyring: &Keyring, endpoint: EndpointKey) -> Vec<u8> {
