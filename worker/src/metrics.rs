@@ -29,7 +29,7 @@ use crate::database_metrics::DatabaseMetrics;
 use crate::labels::{
     AttemptLabels, AttemptResult, ClaimResult, CompletedLabels, FieldLabels, GatewayAccountLabels,
     GatewayCallLabels, GatewayLabels, MerchantLabels, OutcomeLabels, PartLabels, PennyDropLabels,
-    PostponedLabels, QueueLabels, ResultLabels, SettleResult, ReasonLabels, WakeupReason,
+    PostponedLabels, QueueLabels, ReasonLabels, ResultLabels, SettleResult, WakeupReason,
 };
 
 /// Seconds; a gateway responds within milliseconds or lets the call time out.

@@ -182,7 +182,9 @@ impl Publisher {
     }
 }
 
-pub(super) async fn within<T>(work: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
+pub(super) async fn within<T>(
+    work: impl Future<Output = Result<T, BrokerError>>,
+) -> Result<T, BrokerError> {
     tokio::time::timeout(TIMEOUT, work)
         .await
         .unwrap_or(Err(BrokerError::TimedOut))

@@ -59,7 +59,8 @@ impl Attempts {
         async {
             self.count(&started);
             let outcome = self.call(sender, &mut started).await;
-            slot.end.is_success = (outcome.failure != Some(NO_BODY)).then_some(outcome.failure.is_none());
+            slot.end.is_success =
+                (outcome.failure != Some(NO_BODY)).then_some(outcome.failure.is_none());
             let is_gone = outcome.after == AfterAttempt::Gone;
             let attempted = self.attempted(&started.delivery, outcome);
             self.record(&attempted);

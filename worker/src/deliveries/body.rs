@@ -43,11 +43,7 @@ impl Started {
 
     /// Returns the body of the attempts before, or renders it. The same rows give the same bytes, so that an attempt whose result
     /// was lost is repeated with the same body.
-    pub(super) fn body(
-        &mut self,
-        keyring: &Keyring,
-        payload: Payload,
-    ) -> Result<Bytes, BodyError> {
+    pub(super) fn body(&mut self, keyring: &Keyring, payload: Payload) -> Result<Bytes, BodyError> {
         let (merchant, event) = (self.delivery.key.merchant, self.delivery.event);
         if let Some(sealed) = &self.delivery.sealed_body {
             let plain = keyring.decrypt(merchant, event.0, Purpose::Delivery, sealed);

@@ -6,11 +6,11 @@ use std::time::Duration;
 use diesel::{PgConnection, QueryResult};
 use khata_domain::MerchantId;
 use khata_domain::events::{DisabledBy, EndpointId, EndpointKey};
+use khata_store::events;
 use khata_store::group_commit::{Commit, MAX_BATCH, Weight};
 use khata_store::webhooks::{
     self, Attempted, Endpoint, Owned, SettledDelivery, StartedDelivery, Wanted,
 };
-use khata_store::events;
 use uuid::Uuid;
 
 use super::body::{Started, Subject};
@@ -129,7 +129,9 @@ impl Commit for DeliveryCommits {
                     let settled = settled.iter().find(|settled| settled.key == attempted.key);
                     CommitResult::Settled(settled.copied())
                 }
-                Request::Disable(key, by) => CommitResult::Disabled(disable(connection, *key, *by)?),
+                Request::Disable(key, by) => {
+                    CommitResult::Disabled(disable(connection, *key, *by)?)
+                }
                 Request::Own(request) => {
                     CommitResult::Owns(Box::new(self.own(connection, request)?))
                 }
@@ -182,11 +184,7 @@ impl DeliveryCommits {
         })
     }
 
-    fn claim(
-        &self,
-        connection: &mut PgConnection,
-        wanted: &[Wanted],
-    ) -> QueryResult<Vec<Started>> {
+    fn claim(&self, connection: &mut PgConnection, wanted: &[Wanted]) -> QueryResult<Vec<Started>> {
         let started = webhooks::claim(connection, self.worker, wanted)?;
         let events = started.iter().map(|one| (one.key.merchant, one.event));
         // Several endpoints may get one event.

@@ -103,8 +103,12 @@ impl Deliverer {
                 }
             }
             let counts = self.endpoints.counts();
-            self.metrics
-                .endpoints(counts.owned, counts.unreadable, counts.open_circuits, counts.calls);
+            self.metrics.endpoints(
+                counts.owned,
+                counts.unreadable,
+                counts.open_circuits,
+                counts.calls,
+            );
             tokio::select! {
                 biased;
                 () = shutdown.raised() => break,
@@ -213,7 +217,10 @@ impl Deliverer {
     fn wake(&mut self, due: &HashSet<MerchantId>) {
         let now = Instant::now();
         let unknown = self.endpoints.wake(due, now);
-        if unknown.iter().any(|merchant| !self.of_others.contains(merchant)) {
+        if unknown
+            .iter()
+            .any(|merchant| !self.of_others.contains(merchant))
+        {
             self.ask_at = now;
         }
         self.of_others.extend(unknown);

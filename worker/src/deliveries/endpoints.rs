@@ -13,7 +13,7 @@ use khata_store::webhooks::{Endpoint, LOST_AFTER, Owned, Wanted};
 use super::call_budget::CallBudget;
 use super::sender::EndpointSender;
 use super::slot::Ended;
-use crate::turns::SHARE;
+use crate::turns::{SHARE, share_of_one};
 
 /// Time without open deliveries after which an endpoint is given up.
 const IDLE_TIME: Duration = Duration::from_mins(1);
@@ -182,7 +182,9 @@ impl Endpoints {
         endpoint.version = settings.version;
         endpoint.is_enabled = settings.disabled_at.is_none();
         endpoint.sender = sender;
-        endpoint.concurrency = usize::try_from(settings.concurrency).unwrap_or(1).max(1);
+        let concurrency = usize::try_from(settings.concurrency).unwrap_or(1).max(1);
+        // A slow endpoint leaves a part of its merchant's calls to the merchant's others.
+        endpoint.concurrency = concurrency.min(share_of_one(share_of_one(self.concurrency)));
         let limit = settings.calls_per_second;
         let limit = limit.and_then(|limit| u32::try_from(limit).ok());
         endpoint.budget = limit.map(|limit| CallBudget::new(limit, now));
@@ -217,8 +219,8 @@ impl Endpoints {
     /// Gives up the endpoints that need no owner any more: those that are disabled, and those without open deliveries.
     pub(super) fn take_idle(&mut self, now: Instant) -> Vec<EndpointKey> {
         let is_done = |endpoint: &OwnedEndpoint| {
-            let is_quiet = now.duration_since(endpoint.busy_at) > IDLE_TIME
-                && endpoint.claims_at().is_none();
+            let is_quiet =
+                now.duration_since(endpoint.busy_at) > IDLE_TIME && endpoint.claims_at().is_none();
             endpoint.is_owned && endpoint.is_idle() && (!endpoint.is_enabled || is_quiet)
         };
         let done = self.all.iter().filter(|(_, endpoint)| is_done(endpoint));
@@ -240,7 +242,11 @@ impl Endpoints {
     }
 
     /// Claims at the endpoints of these merchants; returns whether one of them has no endpoint here.
-    pub(super) fn wake(&mut self, merchants: &HashSet<MerchantId>, now: Instant) -> Vec<MerchantId> {
+    pub(super) fn wake(
+        &mut self,
+        merchants: &HashSet<MerchantId>,
+        now: Instant,
+    ) -> Vec<MerchantId> {
         let mut unknown = merchants.clone();
         for (key, endpoint) in &mut self.all {
             if endpoint.is_owned && merchants.contains(&key.merchant) {
@@ -273,7 +279,8 @@ impl Endpoints {
             return Err(None);
         }
         let (mut ready, mut next) = (Vec::new(), None);
-        let mut not_before = |at: Instant| next = Some(next.map_or(at, |next: Instant| next.min(at)));
+        let mut not_before =
+            |at: Instant| next = Some(next.map_or(at, |next: Instant| next.min(at)));
         for (key, endpoint) in &self.all {
             let is_usable = endpoint.is_owned && endpoint.is_enabled && !endpoint.is_claiming;
             let (Some(at), true, Some(_)) = (endpoint.claims_at(), is_usable, &endpoint.sender)

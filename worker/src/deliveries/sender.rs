@@ -152,7 +152,11 @@ pub(super) mod tests {
         for (hours, count) in [(0, 3), (23, 3), (24, 2), (100, 2)] {
             let secrets = sender.secrets(now + TimeDelta::hours(hours));
             let signatures = secrets.sign(&message);
-            assert_eq!(signatures.split(' ').count(), count, "{hours} h: {signatures}");
+            assert_eq!(
+                signatures.split(' ').count(),
+                count,
+                "{hours} h: {signatures}"
+            );
         }
     }
 
@@ -176,7 +180,11 @@ pub(super) mod tests {
         for (endpoint, sandbox_mode, expected) in [
             (row(&keyring, key, &usable), true, "none"),
             (row(&keyring, key, &usable), false, "Url"),
-            (with(|settings| settings.secret = "whsec_".to_owned()), true, "Secret"),
+            (
+                with(|settings| settings.secret = "whsec_".to_owned()),
+                true,
+                "Secret",
+            ),
             (
                 with(|settings| {
                     settings.credentials = Some(Credentials {

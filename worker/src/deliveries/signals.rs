@@ -44,8 +44,7 @@ impl Signals {
     pub(crate) fn has_deliveries(&self, merchant: MerchantId) {
         let mut inner = self.lock();
         inner.due_here.insert(merchant);
-        let is_of_others =
-            !inner.owned.contains(&merchant) || inner.of_others.contains(&merchant);
+        let is_of_others = !inner.owned.contains(&merchant) || inner.of_others.contains(&merchant);
         if is_of_others {
             inner.due_at_others.insert(merchant);
         }

@@ -72,7 +72,10 @@ async fn events_arrive_in_order_and_the_published_library_verifies_them() {
     }
     let account = &received[1].json()["content"]["customer_account"];
     assert_eq!(account["status"], "ACTIVE");
-    assert_eq!(received[0].json()["content"]["customer_account"]["validation"], json!(null));
+    assert_eq!(
+        received[0].json()["content"]["customer_account"]["validation"],
+        json!(null)
+    );
     counted(&mut workshop, "state = 'DELIVERED' and attempts = 1", 2).await;
     worker.stop().await;
     let owned = "select count(*) from webhook_endpoints where owner_id is not null";
@@ -82,7 +85,8 @@ async fn events_arrive_in_order_and_the_published_library_verifies_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_attempt_is_repeated_with_the_same_bytes_and_the_next_event_waits() {
     let mut workshop = Workshop::new();
-    let receiver = Receiver::start(|number, _| (if number == 0 { 500 } else { 200 }, Duration::ZERO));
+    let receiver =
+        Receiver::start(|number, _| (if number == 0 { 500 } else { 200 }, Duration::ZERO));
     let secret = WebhookSecret::generate_symmetric();
     workshop.add_endpoint(&receiver.url, &secret, |_| {});
     let key = workshop.store(&account("00011020001700"));
@@ -153,9 +157,15 @@ async fn the_attempt_of_a_killed_worker_is_repeated_and_counted() {
         .unwrap();
     let worker = workshop.worker().await;
     let received = receiver.at_least(2).await;
-    assert_eq!(names(&received[..2]), [event(CREATED, 1), event(CREATED, 1)]);
+    assert_eq!(
+        names(&received[..2]),
+        [event(CREATED, 1), event(CREATED, 1)]
+    );
     assert_eq!(received[0].body, received[1].body);
-    assert_eq!(received[0].header("webhook-id"), received[1].header("webhook-id"));
+    assert_eq!(
+        received[0].header("webhook-id"),
+        received[1].header("webhook-id")
+    );
     assert_eq!(received[1].header("khata-attempt"), "2");
     worker
         .metric_meets("khata_webhook_attempts_repeated_total", |count| count > 0.0)
@@ -169,7 +179,7 @@ async fn a_dead_endpoint_delays_no_other() {
     let (dead, healthy) = (Receiver::start(|_, _| (200, NEVER)), Receiver::accepting());
     let secret = WebhookSecret::generate_symmetric();
     let at_dead = workshop.add_endpoint(&dead.url, &secret, |new| new.concurrency = 256);
-    workshop.add_endpoint(&healthy.url, &secret, |_| {});
+    let at_healthy = workshop.add_endpoint(&healthy.url, &secret, |_| {});
     let keys = workshop.store_all(&accounts(100));
     let start = Start {
         settings: &["--delivery-concurrency", "16", "--drain-seconds", "1"],
@@ -183,6 +193,7 @@ async fn a_dead_endpoint_delays_no_other() {
     workshop.publisher.publish(&wakeups(&more)).await.unwrap();
     let of_other = format!("merchant_id = '{}' and state = 'DELIVERED'", other.0);
     counted(&mut workshop, &of_other, 40).await;
+    counted(&mut workshop, &of(at_healthy, "state = 'DELIVERED'"), 200).await;
     assert_eq!(count(&mut workshop, &of(at_dead, "state = 'DELIVERED'")), 0);
     worker.stop().await;
 }
@@ -190,7 +201,10 @@ async fn a_dead_endpoint_delays_no_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_replies_410_is_disabled_and_the_others_are_told() {
     let mut workshop = Workshop::new();
-    let (gone, other) = (Receiver::start(|_, _| (410, Duration::ZERO)), Receiver::accepting());
+    let (gone, other) = (
+        Receiver::start(|_, _| (410, Duration::ZERO)),
+        Receiver::accepting(),
+    );
     let secret = WebhookSecret::generate_symmetric();
     let disabled = workshop.add_endpoint(&gone.url, &secret, |_| {});
     workshop.add_endpoint(&other.url, &secret, |new| new.event_names = ONLY_DISABLED);
@@ -208,7 +222,13 @@ async fn an_endpoint_that_replies_410_is_disabled_and_the_others_are_told() {
     );
     assert_eq!(number(&mut workshop.connection, &audited), 1);
     // It gets its events when it is enabled again.
-    assert_eq!(count(&mut workshop, &of(disabled, "state = 'OPEN' and failures = 1")), 1);
+    assert_eq!(
+        count(
+            &mut workshop,
+            &of(disabled, "state = 'OPEN' and failures = 1")
+        ),
+        1
+    );
     worker.stop().await;
 }
 
@@ -300,6 +320,11 @@ async fn a_result_waits_for_postgres() {
     // Long enough for the call to end, and for the first result to fail.
     tokio::time::sleep(Duration::from_secs(2)).await;
     proxy.restore();
-    counted(&mut workshop, "state = 'DELIVERED' and version = 1 and attempts = 1", 1).await;
+    counted(
+        &mut workshop,
+        "state = 'DELIVERED' and version = 1 and attempts = 1",
+        1,
+    )
+    .await;
     worker.stop().await;
 }

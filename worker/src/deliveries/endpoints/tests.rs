@@ -94,6 +94,16 @@ fn a_slow_merchant_leaves_calls_to_the_others() {
 }
 
 #[test]
+fn a_slow_endpoint_leaves_calls_to_the_others_of_its_merchant() {
+    let mut bench = Bench::new(16);
+    let of = merchant();
+    let slow = bench.own(of, |endpoint| endpoint.concurrency = 256);
+    assert_eq!(bench.claim_all(), HashMap::from([(slow, 9)]));
+    let other = bench.own(of, |_| {});
+    assert_eq!(bench.claim_all(), HashMap::from([(other, 3)]));
+}
+
+#[test]
 fn an_endpoint_gets_no_more_calls_at_once_than_its_concurrency() {
     let mut bench = Bench::new(128);
     let key = bench.own(merchant(), |endpoint| endpoint.concurrency = 4);
@@ -125,9 +135,16 @@ fn a_claim_waits_until_something_is_due() {
         is_settled: true,
     };
     bench.endpoints.ended(&ended, bench.now, bench.time);
-    assert_eq!(bench.claim(1).len(), 1, "and so does the next event of the account");
+    assert_eq!(
+        bench.claim(1).len(),
+        1,
+        "and so does the next event of the account"
+    );
     let stranger = merchant();
-    assert_eq!(bench.endpoints.wake(&[stranger].into(), bench.now), [stranger]);
+    assert_eq!(
+        bench.endpoints.wake(&[stranger].into(), bench.now),
+        [stranger]
+    );
 }
 
 #[test]
@@ -157,9 +174,7 @@ fn an_endpoint_that_fails_gets_test_calls_only() {
     let mut bench = Bench::new(128);
     let key = bench.own(merchant(), |_| {});
     let calls = bench.claim_all()[&key];
-    let changes: Vec<_> = (0..calls)
-        .filter_map(|_| bench.end(key, false))
-        .collect();
+    let changes: Vec<_> = (0..calls).filter_map(|_| bench.end(key, false)).collect();
     let [CircuitChange::Opened(until)] = changes[..] else {
         panic!("{changes:?}")
     };
@@ -167,7 +182,11 @@ fn an_endpoint_that_fails_gets_test_calls_only() {
     assert_eq!(bench.claims().err(), Some(Some(bench.now + closed_for)));
     assert_eq!(bench.endpoints.counts().open_circuits, 1);
     bench.pass(closed_for);
-    assert_eq!(bench.claim_all(), HashMap::from([(key, 1)]), "one test call");
+    assert_eq!(
+        bench.claim_all(),
+        HashMap::from([(key, 1)]),
+        "one test call"
+    );
     assert!(bench.claims().is_err());
     assert_eq!(bench.end(key, true), Some(CircuitChange::Closed));
     assert_eq!(bench.claim_all(), HashMap::from([(key, 32)]));
@@ -198,7 +217,9 @@ fn a_lost_endpoint_claims_nothing_and_its_calls_end() {
     };
     let given_up = bench.endpoints.renewed(&[lost, kept], &[still]);
     assert_eq!(given_up, [lost]);
-    bench.endpoints.set_due(&[(lost, Duration::ZERO)], bench.now);
+    bench
+        .endpoints
+        .set_due(&[(lost, Duration::ZERO)], bench.now);
     assert!(bench.claims().is_err());
     assert_eq!(bench.endpoints.owned(), [(kept, 1)]);
     assert_eq!(bench.endpoints.in_progress(), 4);
@@ -214,7 +235,9 @@ fn a_lost_endpoint_claims_nothing_and_its_calls_end() {
 fn an_endpoint_is_given_up_when_it_is_disabled_or_quiet_for_a_minute() {
     let mut bench = Bench::new(128);
     let (quiet, busy) = (bench.own(merchant(), |_| {}), bench.own(merchant(), |_| {}));
-    let disabled = bench.own(merchant(), |endpoint| endpoint.disabled_at = Some(Utc::now()));
+    let disabled = bench.own(merchant(), |endpoint| {
+        endpoint.disabled_at = Some(Utc::now())
+    });
     let calls = bench.claim(1);
     assert!(!calls.contains_key(&disabled));
     assert_eq!(bench.endpoints.take_idle(bench.now), [disabled]);
