@@ -41,7 +41,7 @@ pub(crate) struct Attempts {
     pub(crate) sandbox_mode: bool,
 }
 
-/// What an attempt led to.
+/// The end of an attempt.
 struct Outcome {
     after: AfterAttempt,
     /// Why it failed, one word.
@@ -164,7 +164,7 @@ impl Attempts {
             AfterAttempt::Delivered => (DeliveryState::Delivered, Duration::ZERO),
             AfterAttempt::RetryIn(delay) => (DeliveryState::Open, delay),
             AfterAttempt::GiveUp => (DeliveryState::GivenUp, Duration::ZERO),
-            // It waits until the endpoint is enabled again.
+            // The delivery waits until the endpoint is enabled again.
             AfterAttempt::Gone => match self.decide(delivery, None) {
                 AfterAttempt::RetryIn(delay) => (DeliveryState::Open, delay),
                 _ => (DeliveryState::GivenUp, Duration::ZERO),
@@ -274,7 +274,8 @@ impl Attempts {
     }
 }
 
-/// Decides what follows an attempt that ends at `now`. A replay begins the schedule anew, and a lost attempt is none of it.
+/// Decides what follows an attempt that ends at `now`. The schedule counts failed attempts since the first one or the replay, and
+/// no lost ones.
 fn decide(
     delivery: &StartedDelivery,
     reply: Option<&EndpointReply>,

@@ -110,6 +110,9 @@ fn each_role_can_do_what_its_rights_say_and_nothing_else() {
     let mut worker = connect(&database, "khata_worker");
     assert!(may(&mut worker, "select expires_at from api_keys"));
     assert!(!may(&mut worker, "select key_hash from api_keys"));
+    let name = "select merchant_id, id, object_reference_id from customers";
+    assert!(may(&mut worker, name));
+    assert!(!may(&mut worker, "select sealed_contact from customers"));
 }
 
 #[test]
