@@ -145,6 +145,7 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
         stored_replies: Arc::new(StoredReplies::new()),
         webhook_accounts: WebhookAccounts::new(Arc::clone(&keyring), http, sandbox_mode),
         metrics,
+        sandbox_mode,
         schema_is_current: AtomicBool::new(false),
         keyring,
     };

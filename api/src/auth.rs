@@ -7,6 +7,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use khata_crypto::{ApiKey, ApiKeyHash, Keyring};
+use khata_domain::KeyId;
 use khata_store::keys::KeyScope;
 use khata_store::merchants::{self, Merchant, ValidKey};
 use zeroize::Zeroizing;
@@ -30,6 +31,7 @@ pub(crate) struct Authenticator {
 /// A key that was valid when its row was read.
 #[derive(Clone)]
 struct KnownKey {
+    id: KeyId,
     merchant: Merchant,
     scope: KeyScope,
     expires_at: Option<Instant>,
@@ -43,6 +45,7 @@ impl KnownKey {
         // A time that no clock reaches is no expiry.
         let expires_at = rest.and_then(|rest| Instant::now().checked_add(rest.ok()?));
         Self {
+            id: key.id,
             merchant: key.merchant,
             scope: key.scope,
             expires_at,
@@ -57,6 +60,7 @@ impl KnownKey {
 /// An authenticated key.
 pub(crate) struct Caller {
     pub(crate) key: ApiKeyHash,
+    pub(crate) key_id: KeyId,
     pub(crate) merchant: Merchant,
     scope: KeyScope,
 }
@@ -73,11 +77,13 @@ impl Caller {
     }
 }
 
-/// Returns the scope that a call needs. A POST to an account itself deletes it.
+/// Returns the scope that a call needs. A POST to an account itself deletes it, and one to webhook endpoints decides where the
+/// merchant's data goes.
 pub(crate) fn scope_of(method: &Method, route: &str) -> KeyScope {
+    let is_guarded = route.ends_with("/{account_id}") || route.starts_with("/webhook-endpoints");
     match *method {
         Method::GET | Method::HEAD => KeyScope::Read,
-        Method::POST if !route.ends_with("/{account_id}") => KeyScope::Create,
+        Method::POST if !is_guarded => KeyScope::Create,
         _ => KeyScope::Admin,
     }
 }
@@ -116,6 +122,7 @@ impl Authenticator {
         };
         Ok(Caller {
             key: hash,
+            key_id: known.id,
             merchant: known.merchant,
             scope: known.scope,
         })
@@ -186,6 +193,15 @@ mod tests {
                 KeyScope::Create,
             ),
             (Method::POST, account, KeyScope::Admin),
+            (Method::GET, "/events", KeyScope::Read),
+            (Method::POST, "/events/{event_id}/replay", KeyScope::Create),
+            (Method::GET, "/webhook-endpoints", KeyScope::Read),
+            (Method::POST, "/webhook-endpoints", KeyScope::Admin),
+            (
+                Method::POST,
+                "/webhook-endpoints/{endpoint_id}/rotate-secret",
+                KeyScope::Admin,
+            ),
             (Method::DELETE, accounts, KeyScope::Admin),
         ] {
             assert_eq!(scope_of(&method, route), scope, "{method} {route}");

@@ -14,8 +14,9 @@ use khata_crypto::{ApiKeyHash, Keyring};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin as GatewayPin;
 use khata_domain::text::is_placeholder_id;
-use khata_domain::{AccountId, AccountKind, MerchantId, ValidationKey};
+use khata_domain::{AccountId, AccountKind, KeyId, MerchantId, ValidationKey};
 use khata_queue::{Wakeup, WakeupPublisher};
+use khata_store::audit::Actor;
 use khata_store::merchants::Merchant;
 use serde_json::{Map, Value};
 use tracing::{Span, field};
@@ -50,6 +51,7 @@ pub(crate) struct State {
     pub(crate) stored_replies: Arc<StoredReplies>,
     pub(crate) webhook_accounts: WebhookAccounts,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sandbox_mode: bool,
     /// Set once the database has every migration of this version.
     pub(crate) schema_is_current: AtomicBool,
 }
@@ -60,9 +62,10 @@ pub(crate) struct RequestContext {
     /// The database, for queries of the merchant.
     pub(crate) database: Database,
     key: ApiKeyHash,
+    key_id: KeyId,
     pub(crate) merchant: Merchant,
     pub(crate) observed: Observed,
-    /// `customer_id` and `account_id`, as far as the path has them.
+    /// `customer_id` and `account_id`, as far as the path has them; of other resources, the id.
     path: Vec<String>,
     request: HttpRequest,
     payload: Payload,
@@ -90,7 +93,12 @@ impl FromRequest for RequestContext {
                 .await?;
             let route = request.match_pattern();
             let in_scope = caller.check_scope(request.method(), route.as_deref().unwrap_or(""));
-            let Caller { key, merchant, .. } = caller;
+            let Caller {
+                key,
+                key_id,
+                merchant,
+                ..
+            } = caller;
             if let Some(connection) = request.conn_data::<Rc<ConnectionState>>() {
                 connection.authenticate();
             }
@@ -119,6 +127,7 @@ impl FromRequest for RequestContext {
                 database: state.database.of(merchant.id),
                 state,
                 key,
+                key_id,
                 merchant,
                 observed: observed.ok_or(ApiError::Internal)?,
                 path: path.map_err(|_| ApiError::Internal)?.into_inner(),
@@ -134,6 +143,16 @@ impl FromRequest for RequestContext {
 impl RequestContext {
     pub(crate) fn merchant_id(&self) -> MerchantId {
         self.merchant.id
+    }
+
+    /// The key that makes the call, as the audit log names it.
+    pub(crate) fn actor(&self) -> Result<Actor, ApiError> {
+        Actor::parse(&format!("key:{}", self.key_id)).ok_or(ApiError::Internal)
+    }
+
+    /// The first parameter of the path; empty if it has none.
+    pub(crate) fn id(&self) -> &str {
+        self.path.first().map_or("", String::as_str)
     }
 
     /// Takes a request from the key's limit for each account after the first: a call with many accounts is as much work as many

@@ -8,7 +8,7 @@ mod media_type;
 mod nearest;
 
 pub(crate) use body::{Body, MAX_BODY, decode};
-pub(crate) use fields::{Fields, out_of_range, whole_number};
+pub(crate) use fields::{Fields, event_name, number_or, out_of_range};
 pub(crate) use form::pairs;
 pub(crate) use json::printable;
 pub(crate) use media_type::check_content_encoding;

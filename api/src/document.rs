@@ -2,6 +2,7 @@
 //! `khata-api openapi`. `common` adds what every call has: headers, errors and the key.
 
 mod common;
+mod webhooks;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -15,13 +16,18 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use common::Common;
+use khata_present::Event;
+use webhooks::Webhooks;
 
+use crate::deliveries::WebhookDelivery;
 use crate::error::{ApiError, Envelope};
 use crate::routes::get;
 use crate::schema::{
-    BankItem, ConsentBody, ListObject, ManyAccounts, OneBankAccount, OneUpiAddress, UpiItem,
+    BankItem, ConsentBody, EventChoice, ListObject, ManyAccounts, OneBankAccount, OneUpiAddress,
+    UpiItem,
 };
-use crate::{accounts, bank_accounts, banks, customers, health};
+use crate::webhook_endpoints::WebhookEndpoint;
+use crate::{accounts, bank_accounts, banks, customers, events, health, webhook_endpoints};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -34,6 +40,8 @@ use crate::{accounts, bank_accounts, banks, customers, health};
     tags(
         (name = "Customer accounts", description = "Bank accounts and UPI addresses of customers"),
         (name = "Customers", description = "Your customers"),
+        (name = "Events", description = "Changes of your accounts, in order"),
+        (name = "Webhook endpoints", description = "Where you get your events"),
         (name = "Banks", description = "Branches of banks by IFSC"),
         (name = "Bank accounts (deprecated)", description = "Legacy endpoints for the same accounts. Do not use in new code"),
         (name = "Health", description = "Health for orchestrators, and the running version"),
@@ -53,12 +61,26 @@ use crate::{accounts, bank_accounts, banks, customers, health};
         bank_accounts::validate,
         bank_accounts::delete,
         banks::get,
+        events::list,
+        events::get,
+        events::deliveries,
+        events::replay,
+        webhook_endpoints::create,
+        webhook_endpoints::list,
+        webhook_endpoints::get,
+        webhook_endpoints::change,
+        webhook_endpoints::deliveries,
+        webhook_endpoints::rotate_secret,
+        webhook_endpoints::enable,
+        webhook_endpoints::disable,
+        webhook_endpoints::test,
+        webhook_endpoints::delete,
         health::live,
         health::ready,
         health::version,
     ),
-    components(schemas(Envelope<'static>, BankItem, UpiItem, ConsentBody, OneBankAccount, OneUpiAddress, ManyAccounts, ListObject)),
-    modifiers(&Common),
+    components(schemas(Envelope<'static>, BankItem, UpiItem, ConsentBody, OneBankAccount, OneUpiAddress, ManyAccounts, ListObject, Event, EventChoice, WebhookDelivery, WebhookEndpoint)),
+    modifiers(&Common, &Webhooks),
 )]
 struct Document;
 

@@ -98,6 +98,9 @@ pub(crate) enum ApiError {
     InsufficientScope(KeyScope),
     CustomerExists,
     AccountDeleted,
+    EndpointDisabled,
+    /// `after` names an event that does not exist, or not any more.
+    EventNotKept,
     IdempotencyKeyReused,
     IdempotencyInProgress,
     IdempotencyStorageFull,
@@ -131,6 +134,8 @@ pub(crate) enum ApiError {
 pub(crate) const INVALID_KEY: &str = "Invalid API Key. Please pass a valid and active api key.";
 pub(crate) const NO_ACCOUNT: ApiError = ApiError::NotFound("No such account.");
 pub(crate) const NO_CUSTOMER: ApiError = ApiError::NotFound("No such customer.");
+pub(crate) const NO_ENDPOINT: ApiError = ApiError::NotFound("No such webhook endpoint.");
+pub(crate) const NO_EVENT: ApiError = ApiError::NotFound("No such event.");
 
 /// Matches an error to the parts of its reply: HTTP status, `status`, `error_code`, `code`, category, user's and developer's
 /// message.
@@ -195,6 +200,11 @@ impl ApiError {
                 "Already exists.", "Customer account with given object reference already exists.";
             Self::AccountDeleted => 409, "error", "conflict", "INVALID_ACTION", "USER_ERROR",
                 "The account is deleted.", "The account is deleted. Create it again to validate it.";
+            Self::EndpointDisabled => 409, "error", "conflict", "INVALID_ACTION", "USER_ERROR",
+                "The webhook endpoint is disabled.", "The webhook endpoint is disabled. Enable it to test it.";
+            Self::EventNotKept => 410, "error", "gone", "EVENT_NOT_KEPT", "USER_ERROR",
+                "The event is not kept any more.",
+                "Khata does not have the event that `after` names: it is older than your events are kept, or never was. Call without `after` to begin with the oldest event, and get the accounts whose events you may have missed.";
             Self::IdempotencyKeyReused => 422, "error", "idempotency_key_reused", "IDEMPOTENCY_KEY_REUSED", "USER_ERROR",
                 "The idempotency key was used for another call.",
                 "idempotency_key_reused: this Idempotency-Key was used for a call with another path or body. Use a new key for each call.";
@@ -305,7 +315,7 @@ fn needs(scope: KeyScope) -> &'static str {
             "This call needs an API key with scope CREATE or ADMIN. Ask the operator for one."
         }
         KeyScope::Admin => {
-            "This call deletes, and needs an API key with scope ADMIN. Ask the operator for one."
+            "This call deletes or changes webhook endpoints, and needs an API key with scope ADMIN. Ask the operator for one."
         }
     }
 }

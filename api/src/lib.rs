@@ -3,8 +3,8 @@
 //! From the bottom up: `schema` defines request fields and published words; `error`, `reply`, `database` and `present` turn
 //! rows and errors into replies; `idempotency` performs each keyed call once; `create_commits` stores accounts by group
 //! commit; `shares` divides what merchants share; `context` holds the parts that requests share and what one request carries.
-//! Above them are the resources: `accounts`,
-//! `bank_accounts` (legacy), `customers`, `gateway_webhooks` and `health`. `document` generates the OpenAPI document,
+//! Above them are the resources: `accounts`, `bank_accounts` (legacy), `customers`, `events` and `webhook_endpoints` with their
+//! `deliveries`, `gateway_webhooks` and `health`. `document` generates the OpenAPI document,
 //! `server` bounds the HTTP server and its `connection`s, and `application` starts all parts.
 
 mod accounts;
@@ -19,8 +19,10 @@ mod create_commits;
 mod customers;
 mod database;
 mod decode;
+mod deliveries;
 mod document;
 mod error;
+mod events;
 mod gateway_choices;
 mod gateway_webhooks;
 mod health;
@@ -37,6 +39,7 @@ mod schema;
 mod server;
 mod settings;
 mod shares;
+mod webhook_endpoints;
 
 #[doc(hidden)]
 pub use accounts::fuzz_create_body;

@@ -4,6 +4,7 @@
 pub(crate) mod recorded;
 
 use khata_crypto::Keyring;
+use khata_domain::EventId;
 use khata_domain::MerchantId;
 use khata_present::AccountDetails;
 use khata_present::schema::{Metadata, Status};
@@ -129,14 +130,44 @@ impl<T: ToSchema> List<T> {
     }
 }
 
+/// A page of a list whose length is not counted.
+#[derive(Serialize, ToSchema)]
+#[allow(clippy::struct_field_names, reason = "the contract's own name")]
+pub(crate) struct Page<T: ToSchema> {
+    #[schema(value_type = schema::ListObject)]
+    object: &'static str,
+    /// Number of items in `list`.
+    count: usize,
+    /// Whether the next page has items now.
+    has_more: bool,
+    /// The event that the next page follows: its `after` or `before`. Also of an empty page that read events of other types; `null`
+    /// if none was read.
+    #[schema(required, pattern = "^evt_[0-9a-v]{26}$")]
+    cursor: Option<String>,
+    list: Vec<T>,
+}
+
+impl<T: ToSchema> Page<T> {
+    pub(crate) fn new(list: Vec<T>, has_more: bool, cursor: Option<EventId>) -> Self {
+        Self {
+            object: "list",
+            count: list.len(),
+            has_more,
+            cursor: cursor.map(|event| event.to_string()),
+            list,
+        }
+    }
+}
+
 khata_present::named_schema! {
-    pub(crate) CustomerAccountList = list_of::<CustomerAccount>("Accounts.");
-    pub(crate) BankAccountList = list_of::<BankAccount>("Bank accounts.");
+    pub(crate) CustomerAccountList = described::<List<CustomerAccount>>("Accounts.");
+    pub(crate) BankAccountList = described::<List<BankAccount>>("Bank accounts.");
     pub(crate) Created = schema::one_of("One account for flat fields, a list for arrays.", None, &["CustomerAccount", "CustomerAccountList"]);
 }
 
-fn list_of<T: ToSchema>(description: &str) -> RefOr<Schema> {
-    let mut schema = List::<T>::schema();
+/// The schema of a list with this description.
+pub(crate) fn described<T: PartialSchema>(description: &str) -> RefOr<Schema> {
+    let mut schema = T::schema();
     if let RefOr::T(Schema::Object(list)) = &mut schema {
         list.description = Some(description.to_owned());
     }

@@ -7,7 +7,9 @@ use actix_web::{HttpResponse, Resource, Route, Scope};
 use crate::accounts::{create, delete, read, validate};
 use crate::error::ApiError;
 use crate::gateway_webhooks::receive;
-use crate::{bank_accounts as bank, banks, customers, health};
+use crate::{
+    bank_accounts as bank, banks, customers, events, health, webhook_endpoints as endpoints,
+};
 
 /// Adds the routes.
 pub(crate) fn add(config: &mut ServiceConfig) {
@@ -39,7 +41,45 @@ pub(crate) fn add(config: &mut ServiceConfig) {
         ),
         resource("/bank-accounts/{account_id}/validate", "POST", revalidate),
     ];
-    let below_customer = web::scope("/customers/{customer_id}");
+    let of_events = [
+        resource("", "GET, HEAD", [get().to(events::list)]),
+        resource("/{event_id}", "GET, HEAD", [get().to(events::get)]),
+        resource(
+            "/{event_id}/deliveries",
+            "GET, HEAD",
+            [get().to(events::deliveries)],
+        ),
+        resource("/{event_id}/replay", "POST", [post().to(events::replay)]),
+    ];
+    let all_endpoints = [get().to(endpoints::list), post().to(endpoints::create)];
+    let endpoint = [get().to(endpoints::get), post().to(endpoints::change)];
+    let rotate_secret = [post().to(endpoints::rotate_secret)];
+    let of_endpoints = [
+        resource("", "GET, HEAD, POST", all_endpoints),
+        resource("/{endpoint_id}", "GET, HEAD, POST", endpoint),
+        resource(
+            "/{endpoint_id}/deliveries",
+            "GET, HEAD",
+            [get().to(endpoints::deliveries)],
+        ),
+        resource("/{endpoint_id}/rotate-secret", "POST", rotate_secret),
+        resource(
+            "/{endpoint_id}/enable",
+            "POST",
+            [post().to(endpoints::enable)],
+        ),
+        resource(
+            "/{endpoint_id}/disable",
+            "POST",
+            [post().to(endpoints::disable)],
+        ),
+        resource("/{endpoint_id}/test", "POST", [post().to(endpoints::test)]),
+        resource(
+            "/{endpoint_id}/delete",
+            "POST",
+            [post().to(endpoints::delete)],
+        ),
+    ];
     let customers = [post().to(customers::create)];
     let branch = [get().to(banks::get)];
     let webhook = "/gateways/{gateway}/webhooks/{gateway_account_id}";
@@ -61,13 +101,20 @@ pub(crate) fn add(config: &mut ServiceConfig) {
         ))
         .service(resource("/banks/ifsc/{ifsc}", "GET, HEAD", branch))
         .service(resource("/customers", "POST", customers))
-        .service(of_customer.into_iter().fold(below_customer, Scope::service))
+        .service(scope("/customers/{customer_id}", of_customer))
+        .service(scope("/events", of_events))
+        .service(scope("/webhook-endpoints", of_endpoints))
         .service(resource(webhook, "POST", [post().to(receive)]));
 }
 
 /// A route for GET, and for HEAD: the HTTP server leaves out the body of its reply.
 pub(crate) fn get() -> Route {
     web::route().guard(Any(Get()).or(Head()))
+}
+
+/// Resources below one path.
+fn scope<const N: usize>(path: &str, resources: [Resource; N]) -> Scope {
+    resources.into_iter().fold(web::scope(path), Scope::service)
 }
 
 /// A resource with these routes. Other methods get a 405 that names the `allowed` ones.

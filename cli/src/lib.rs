@@ -4,12 +4,15 @@
 //! document; its fields are stable for scripts.
 
 mod account;
+mod delivery;
+mod event;
 mod gateway;
 mod key;
 mod keyring;
 mod merchant;
 mod options;
 mod output;
+mod webhook;
 
 use khata_store::DatabaseSettings;
 
@@ -47,6 +50,12 @@ enum Command {
     /// Inspect a customer account, retry its validation, or decide about its holder's name
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// Add and manage merchants' webhook endpoints, and try webhooks on a developer's machine
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
+    /// List and show events, and deliver them again
+    #[command(subcommand)]
+    Event(event::EventCommand),
 }
 
 impl Cli {
@@ -62,6 +71,8 @@ impl Cli {
             Command::Key(command) => command.run(),
             Command::Gateway(command) => command.run(),
             Command::Account(command) => command.run(),
+            Command::Webhook(command) => command.run(),
+            Command::Event(command) => command.run(),
         }
     }
 }

@@ -98,6 +98,9 @@ pub(crate) struct SettingsOptions {
     /// rejected [new merchants: 10000]
     #[arg(long, value_name = "PENNY_DROPS", value_parser = clap::value_parser!(i32).range(0..=1_000_000_000))]
     penny_drops_per_day: Option<i32>,
+    /// Days for which events and their deliveries to webhook endpoints are kept, 4 to 365 [new merchants: 30]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i16).range(4..=365))]
+    event_days: Option<i16>,
 }
 
 impl SettingsOptions {
@@ -124,6 +127,7 @@ impl SettingsOptions {
             recovery_patience_seconds: self.recovery_patience,
             paid_attempts_per_validation: self.paid_attempts_per_validation,
             penny_drops_per_day: self.penny_drops_per_day,
+            event_days: self.event_days,
         }
     }
 }
@@ -155,6 +159,7 @@ fn settings_json(merchant: &Merchant) -> Value {
         "recovery_patience_seconds": merchant.recovery_patience_seconds,
         "paid_attempts_per_validation": merchant.paid_attempts_per_validation,
         "penny_drops_per_day": merchant.penny_drops_per_day,
+        "event_days": merchant.event_days,
     })
 }
 
@@ -367,6 +372,7 @@ fn facts(merchant: &Merchant, has: &Overview) -> Table {
         .fact("results reused", results_reused(merchant))
         .fact("recovery patience", format!("{patience} s"))
         .fact("paid attempts per validation", paid)
+        .fact("events kept", format!("{} days", merchant.event_days))
         .fact("keys", format!("{} active", has.active_keys))
         .fact("gateway accounts", format!("{enabled} enabled of {total}"))
         .fact("accounts", accounts(has))
@@ -387,7 +393,7 @@ fn accounts(has: &Overview) -> String {
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args([
     "implicit_customers", "validation_deadline", "requests_per_second", "validations_per_account_per_day",
     "fail_names_below", "fail_on_name_mismatch", "review_names_below", "reuse_results_seconds", "recovery_patience", "paid_attempts_per_validation",
-    "penny_drops_per_day",
+    "penny_drops_per_day", "event_days",
 ]))]
 pub(crate) struct Set {
     #[command(flatten)]

@@ -6,13 +6,15 @@ use std::path::Path;
 
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory};
+use khata_domain::events::{EndpointId, EventId};
 use khata_domain::{AccountId, ValidationId};
 
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     "README.md",
     "docs/commands.md",
     "docs/deployment.md",
     "docs/operations.md",
+    "docs/webhooks.md",
 ];
 /// Minimum number of commands: fewer would mean that the test does not find them.
 const AT_LEAST: usize = 70;
@@ -208,6 +210,8 @@ fn error(named: &Named, value: &str) -> Option<String> {
             LEFT_OUT => left_out = true,
             "banh_…" => line.push(AccountId::new().to_string()),
             "val_…" => line.push(ValidationId::new().to_string()),
+            "evt_…" => line.push(EventId::new().to_string()),
+            "whe_…" => line.push(EndpointId::new().to_string()),
             _ => line.push(word.clone()),
         }
     }

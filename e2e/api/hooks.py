@@ -8,6 +8,7 @@ import functools
 import itertools
 import json
 import os
+import time
 import urllib.request
 import zlib
 
@@ -22,18 +23,36 @@ NUMBERS = itertools.count(26291800001191)
 
 @functools.cache
 def known():
-    """A customer and an account of it, made when first asked for."""
+    """A customer, an account of it, its first event and a webhook endpoint, made when first asked for."""
     # Another number each time: the same details may be validated a few times a day only, deleted or not.
     body = {"ifsc": "AABF0008032", "account_number": f"{next(NUMBERS):015}"}
     account = call(f"/customers/{REFERENCE}/accounts", body)
-    return {"customer_id": account["customer_id"], "account_id": account["id"]}
+    # A merchant has 20 endpoints at most, and the calls make some, too.
+    endpoints = call("/webhook-endpoints")["list"]
+    endpoint = endpoints[0] if endpoints else call("/webhook-endpoints", {"url": "https://hooks.example.com/"})
+    return {
+        "customer_id": account["customer_id"],
+        "account_id": account["id"],
+        "event_id": first_event(),
+        "endpoint_id": endpoint["id"],
+    }
 
 
-def call(path, body):
+def first_event():
+    """An event is listed once the transactions that write at the same time have ended."""
+    deadline = time.monotonic() + 30
+    while not (events := call("/events?limit=1")["list"]):
+        if time.monotonic() > deadline:
+            raise TimeoutError("no event is listed")
+        time.sleep(0.05)
+    return events[0]["id"]
+
+
+def call(path, body=None):
     key = os.environ["KHATA_API_KEY"]
     request = urllib.request.Request(
         os.environ["KHATA_API_URL"].rstrip("/") + path,
-        data=json.dumps(body).encode(),
+        data=None if body is None else json.dumps(body).encode(),
         headers={
             "Content-Type": "application/json",
             "Authorization": "Basic " + base64.b64encode(f"{key}:".encode()).decode(),
@@ -74,7 +93,8 @@ def after_call(context, case, response):
     # Only what exists is asked: the first call may be the one that makes it.
     if response.status_code == 404 and known.cache_info().currsize:
         given = case.path_parameters or {}
-        if "account_id" in given and all(given[name] == known()[name] for name in given):
+        deleted = given.keys() & {"account_id", "endpoint_id"}
+        if deleted and all(given[name] == known()[name] for name in given):
             known.cache_clear()
     if 200 <= response.status_code < 300:
         succeeded(case.operation.label)

@@ -1,5 +1,5 @@
 //! Two pages name the tests that hold what they say, row by row: `docs/contract-tests.md` and `docs/reliability.md`. Each
-//! test that a row names must exist.
+//! test that a row names must exist. So must each file and section that a link of a page names.
 
 use std::path::{Path, PathBuf};
 
@@ -140,4 +140,85 @@ fn a_wrong_row_is_found() {
         Some(("a `b | c`", "`f.rs::t`"))
     );
     assert_eq!(row("|---|---|"), None);
+}
+
+/// Returns the page without its blocks of code.
+fn prose(page: &str) -> String {
+    page.split("```").step_by(2).collect()
+}
+
+/// Returns the targets of the links: `](docs/api.md#limits)`.
+fn targets(prose: &str) -> impl Iterator<Item = &str> {
+    let links = prose.split("](").skip(1);
+    links.filter_map(|link| Some(link.split_once(')')?.0))
+}
+
+/// Returns the anchors of the headings as GitHub makes them.
+fn anchors(prose: &str) -> Vec<String> {
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+            title
+                .chars()
+                .filter(kept)
+                .collect::<String>()
+                .replace(' ', "-")
+        })
+        .collect()
+}
+
+/// Returns the links of a page that lead nowhere. Pages elsewhere are not looked up.
+fn broken_links(path: &Path) -> Vec<String> {
+    let page = prose(&std::fs::read_to_string(path).unwrap_or_default());
+    let folder = path.parent().unwrap_or(path);
+    let leads_nowhere = |target: &&str| {
+        if target.contains("://") {
+            return false;
+        }
+        let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+        let file = if file.is_empty() {
+            path.to_owned()
+        } else {
+            folder.join(file)
+        };
+        let has_anchor = || {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            anchor.is_empty() || anchors(&prose(&text)).iter().any(|one| one == anchor)
+        };
+        !file.exists() || !has_anchor()
+    };
+    let broken = targets(&page).filter(leads_nowhere);
+    broken
+        .map(|target| format!("{}: {target}", path.display()))
+        .collect()
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    let root = repository();
+    let mut pages = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+    for entry in std::fs::read_dir(root.join("docs")).expect("docs") {
+        pages.extend(entry.map(|entry| entry.path()));
+    }
+    pages.retain(|path| path.extension().is_some_and(|ending| ending == "md"));
+    let links: usize = pages
+        .iter()
+        .map(|path| targets(&prose(&std::fs::read_to_string(path).unwrap_or_default())).count())
+        .sum();
+    assert!(links > 100, "{links} links: were the pages read?");
+    let broken: Vec<String> = pages.iter().flat_map(|path| broken_links(path)).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn a_broken_link_is_found() {
+    let text =
+        "# A `title`, with: signs\n```\n# no title ](no link)\n```\n[a](#b) [c](https://d/e)";
+    assert_eq!(anchors(&prose(text)), ["a-title-with-signs"]);
+    let prose = prose(text);
+    assert_eq!(targets(&prose).collect::<Vec<_>>(), ["#b", "https://d/e"]);
+    let page = repository().join("docs/api.md");
+    assert!(broken_links(&page).is_empty());
 }

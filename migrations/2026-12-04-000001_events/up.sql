@@ -7,18 +7,20 @@
 -- later events stay behind earlier ones.
 create table event_clock (
     is_only boolean primary key default true check (is_only),
+    -- The cluster whose transactions it counts.
+    cluster_id bigint not null,
     base bigint not null default 0 constraint base_is_not_negative check (base >= 0)
 );
-insert into event_clock default values;
+insert into event_clock (cluster_id) select system_identifier from pg_control_system();
 alter table customer_accounts
     -- Number of the last change that an event reports; 1: CREATED.
     add column version integer not null default 1,
     -- The position of that event.
     add column event_position bigint not null default 0;
 alter table merchants
-    -- Days for which events and their deliveries are kept.
+    -- Days for which events and their deliveries are kept: longer than the attempts of a delivery, which end after 75 hours.
     add column event_days smallint not null default 30
-        constraint event_days_in_range check (event_days between 1 and 365);
+        constraint event_days_in_range check (event_days between 4 and 365);
 create table events (
     merchant_id uuid not null,
     id uuid not null,
@@ -122,6 +124,7 @@ create table webhook_attempts (
     subject_id uuid not null,
     version integer not null,
     number smallint not null,
+    event_id uuid not null,
     started_at timestamptz not null,
     -- The reply's status; null: there was none.
     status smallint,

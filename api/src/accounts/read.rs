@@ -1,7 +1,5 @@
 //! `GET …/customer-accounts/{account_id}` and `…/list`.
 
-use std::ops::RangeInclusive;
-
 use actix_web::HttpResponse;
 use khata_domain::AccountKind;
 use khata_store::accounts;
@@ -9,7 +7,7 @@ use tracing::{Span, field};
 use utoipa::ToSchema;
 
 use crate::context::RequestContext;
-use crate::decode::{self, out_of_range};
+use crate::decode::{number_or, out_of_range};
 use crate::error::{ApiError, Faults, NO_ACCOUNT, NO_CUSTOMER};
 use crate::present::{self, CustomerAccount, CustomerAccountList, List};
 use crate::{reply, schema};
@@ -63,7 +61,7 @@ pub(crate) async fn page<T: ToSchema>(
         .ok_or_else(|| ApiError::field("query", "count and offset may be given once each"))?;
     let mut faults = Faults::default();
     let mut number = |name: &str, text: Option<String>, default, range| {
-        whole_number(text.as_deref(), default, &range).unwrap_or_else(|| {
+        number_or(text.as_deref(), default, &range).unwrap_or_else(|| {
             faults.push(name, out_of_range(&range));
             default
         })
@@ -83,11 +81,4 @@ pub(crate) async fn page<T: ToSchema>(
         .filter_map(|row| present(row).map(&form).transpose())
         .collect();
     Ok(List::new(list?, offset, page.total))
-}
-
-fn whole_number(text: Option<&str>, default: i64, range: &RangeInclusive<i64>) -> Option<i64> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return Some(default);
-    };
-    decode::whole_number(text).filter(|number| range.contains(number))
 }

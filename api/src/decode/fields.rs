@@ -1,5 +1,8 @@
 //! Reads typed values out of a decoded object and collects the faults under the names that the merchant wrote.
 
+use std::ops::RangeInclusive;
+
+use khata_domain::EventName;
 use khata_domain::account::ValueError;
 use khata_domain::text::{foreign_characters, trim};
 use serde_json::{Map, Value};
@@ -7,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{nearest, printable};
 use crate::banks::fault_of_ifsc;
 use crate::error::Faults;
-use crate::schema::{Field, IFSC, METADATA, Rule, TextField};
+use crate::schema::{ALL_EVENTS, EVENT_NAMES, Field, IFSC, METADATA, Rule, TextField};
 
 /// An object, and its place in the body.
 pub(crate) struct Fields<'a> {
@@ -140,6 +143,43 @@ impl<'a> Fields<'a> {
         number
     }
 
+    /// Names of events, as a list or with commas between them; none for `ALL`. A list without items is absent.
+    pub(crate) fn event_names(&mut self, field: &Field) -> Option<Vec<EventName>> {
+        let texts: Vec<&str> = match self.value(field)? {
+            Value::String(text) => text.split(',').map(trim).collect(),
+            Value::Array(items) if items.is_empty() => return None,
+            Value::Array(items) if items.iter().all(Value::is_string) => {
+                items.iter().filter_map(Value::as_str).map(trim).collect()
+            }
+            _ => {
+                self.fault(field.name, "must be a list of names of events");
+                return None;
+            }
+        };
+        if texts == [ALL_EVENTS] {
+            return Some(Vec::new());
+        }
+        let mut names = Vec::with_capacity(texts.len());
+        for text in texts {
+            match event_name(text) {
+                Ok(name) if names.contains(&name) => {}
+                Ok(name) => names.push(name),
+                Err(_) if text == ALL_EVENTS => {
+                    self.fault(
+                        field.name,
+                        "has ALL beside names: send ALL alone, or the names",
+                    );
+                    return None;
+                }
+                Err(reason) => {
+                    self.fault(field.name, reason);
+                    return None;
+                }
+            }
+        }
+        Some(names)
+    }
+
     /// Number of items of a list field; `None` if it is absent or not a list.
     pub(crate) fn length(&self, field: &Field) -> Option<usize> {
         self.value(field)?.as_array().map(Vec::len)
@@ -214,8 +254,40 @@ fn no_list(value: &Value) -> &'static str {
     }
 }
 
+/// The event with this name; otherwise the reason of a fault.
+pub(crate) fn event_name(text: &str) -> Result<EventName, String> {
+    if text.is_empty() {
+        return Err("has a comma without a name".to_owned());
+    }
+    EventName::parse(text).ok_or_else(|| {
+        let names: Vec<&str> = EventName::ALL.iter().map(|name| name.as_str()).collect();
+        let shown = printable(text);
+        match nearest(text, &names) {
+            Some(nearest) => {
+                format!("{shown} is not the name of an event: did you mean {nearest}?")
+            }
+            None => format!(
+                "{shown} is not the name of an event: the names are {}",
+                names.join(", ")
+            ),
+        }
+    })
+}
+
+/// The whole number of a query parameter, or the default of one that is absent; `None` if it is not in the range.
+pub(crate) fn number_or(
+    text: Option<&str>,
+    default: i64,
+    range: &RangeInclusive<i64>,
+) -> Option<i64> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Some(default);
+    };
+    whole_number(text).filter(|number| range.contains(number))
+}
+
 /// The number that these ASCII digits write.
-pub(crate) fn whole_number(text: &str) -> Option<i64> {
+fn whole_number(text: &str) -> Option<i64> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)
 }
@@ -224,6 +296,10 @@ pub(crate) fn whole_number(text: &str) -> Option<i64> {
 fn unknown(name: &str, known: &[&Field]) -> String {
     let base = name.split(['[', '.']).next().unwrap_or_default();
     if name.len() > base.len() && known.iter().any(|field| field.name == base) {
+        if base == EVENT_NAMES.name {
+            return "is one name of a list: send event_names with commas between the names, or JSON"
+                .to_owned();
+        }
         return format!(
             "has one value: send it as {base}; many accounts go into bank_account_details and upi_details"
         );
@@ -231,6 +307,7 @@ fn unknown(name: &str, known: &[&Field]) -> String {
     let names: Vec<&str> = known.iter().map(|field| field.name).collect();
     match nearest(name, &names) {
         Some(nearest) => format!("is not a field of this call: did you mean {nearest}?"),
+        None if known.is_empty() => "is not a field of this call, which has none".to_owned(),
         // The list of a large call would fill the reply.
         None if known.len() > 4 => "is not a field of this call".to_owned(),
         None => format!("is not a field here: the fields are {}", names.join(", ")),
@@ -238,7 +315,7 @@ fn unknown(name: &str, known: &[&Field]) -> String {
 }
 
 /// The reason of a fault for a number outside its range.
-pub(crate) fn out_of_range(range: &std::ops::RangeInclusive<i64>) -> String {
+pub(crate) fn out_of_range(range: &RangeInclusive<i64>) -> String {
     let (least, most) = (range.start(), range.end());
     format!("must be a whole number from {least} to {most}")
 }

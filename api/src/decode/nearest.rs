@@ -3,7 +3,7 @@
 /// Least similarity (Jaro-Winkler) of a name that a merchant may have meant.
 const SIMILAR: f64 = 0.82;
 /// Words that merchants' systems use for a field, without marks and in lower case.
-const SYNONYMS: [(&str, &str); 22] = [
+const SYNONYMS: [(&str, &str); 30] = [
     ("acno", "account_number"),
     ("accno", "account_number"),
     ("accnumber", "account_number"),
@@ -26,6 +26,14 @@ const SYNONYMS: [(&str, &str); 22] = [
     ("action", "command"),
     ("limit", "count"),
     ("skip", "offset"),
+    ("count", "limit"),
+    ("cursor", "after"),
+    ("startingafter", "after"),
+    ("endingbefore", "before"),
+    ("eventtypes", "event_names"),
+    ("enabledevents", "event_names"),
+    ("username", "basic_user"),
+    ("password", "basic_password"),
 ];
 
 /// Returns the known name that a merchant may have meant: the same in another style (`accountNumber`), with a part more

@@ -17,7 +17,7 @@ impl Modify for Common {
     fn modify(&self, document: &mut OpenApi) {
         let components = document.components.get_or_insert_default();
         let mut basic = Http::new(HttpAuthScheme::Basic);
-        let text = "User name: the API key. Password: empty. A key has the scope READ (every GET), CREATE (also every POST but deletions) or ADMIN (every call).";
+        let text = "User name: the API key. Password: empty. A key has the scope READ (every GET), CREATE (also every POST but deletions) or ADMIN (every call). A POST to webhook endpoints needs ADMIN.";
         basic.description = Some(text.to_owned());
         components.add_security_scheme(KEY, SecurityScheme::Http(basic));
         add_headers(components);
@@ -84,8 +84,7 @@ fn error_description(status: u16, is_post: bool) -> Option<&'static str> {
 
 const INVALID_WRITE: &str = "Invalid field, missing field, unknown field, unknown command, gateway not configured, or customer already exists. See `error_info.code`.";
 const FORBIDDEN_WRITE: &str = "The key's scope does not include this call, or a browser sent the request for a page of another site. See `error_info.code`.";
-const IN_PROGRESS: &str =
-    "The first call with this `Idempotency-Key` is still running, or the account is deleted.";
+const IN_PROGRESS: &str = "The first call with this `Idempotency-Key` is still running, or the account is deleted, or the webhook endpoint disabled.";
 const TOO_MANY_WRITE: &str = "Too many requests with this key, too many validations of an account, or no penny drops left today. See `error_info.code` and `Retry-After`.";
 
 fn add_headers(components: &mut Components) {

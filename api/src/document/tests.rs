@@ -10,7 +10,8 @@ use crate::accounts::request::{CreateRequest, ValidateRequest};
 use crate::decode::decode;
 use crate::schema::{
     BANK_ACCOUNT_FIELDS, BANK_FIELDS, CONTACT_FIELDS, CREATE_FIELDS, CUSTOMER_FIELDS,
-    DELETE_FIELDS, Field, IGNORED_PARAMETERS, UPI_FIELDS, VALIDATE_FIELDS, query_parameters,
+    DELETE_FIELDS, ENDPOINT_FIELDS, Field, IGNORED_PARAMETERS, REPLAY_FIELDS, ROTATE_FIELDS,
+    UPI_FIELDS, VALIDATE_FIELDS, query_parameters,
 };
 
 #[test]
@@ -72,6 +73,12 @@ fn a_call_knows_the_fields_that_the_document_publishes() {
         (&["DeleteBody"], &DELETE_FIELDS, false),
         (&["CreateCustomer"], &CUSTOMER_FIELDS, false),
         (&["Contact"], &CONTACT_FIELDS, false),
+        (&["CreateEndpointForm"], &ENDPOINT_FIELDS, false),
+        (&["CreateEndpointJson"], &ENDPOINT_FIELDS, false),
+        (&["ChangeEndpointForm"], &ENDPOINT_FIELDS, false),
+        (&["ChangeEndpointJson"], &ENDPOINT_FIELDS, false),
+        (&["RotateSecretBody"], &ROTATE_FIELDS, false),
+        (&["ReplayBody"], &REPLAY_FIELDS, false),
     ] {
         assert_eq!(
             published(&document, schemas),
@@ -102,6 +109,47 @@ fn a_call_knows_the_query_parameters_that_the_document_publishes() {
         assert_eq!(published, known, "{path}");
         assert!(query_parameters(&actix_web::http::Method::POST, path).is_empty());
     }
+}
+
+#[test]
+fn every_reference_of_the_document_leads_to_a_component() {
+    let document = document();
+    let text = document.to_string();
+    let references = text.split(r##""$ref":"#"##).skip(1);
+    let references: Vec<&str> = references
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(references.len() > 100, "{}", references.len());
+    for reference in references {
+        assert!(document.pointer(reference).is_some(), "{reference}");
+    }
+}
+
+#[test]
+fn the_document_describes_the_webhook_of_an_event() {
+    let document = document();
+    let post = &document["webhooks"]["event"]["post"];
+    let body = &post["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(body["$ref"], "#/components/schemas/Event");
+    let headers = post["parameters"].as_array().unwrap().iter();
+    let headers: Vec<&Value> = headers.map(|header| &header["name"]).collect();
+    assert_eq!(
+        headers,
+        [
+            "webhook-id",
+            "webhook-timestamp",
+            "webhook-signature",
+            "khata-attempt"
+        ]
+    );
+    let objects = &document["components"]["schemas"]["EventContent"]["oneOf"];
+    let objects: Vec<&Value> = objects
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["required"][0])
+        .collect();
+    assert_eq!(objects, ["customer_account", "webhook_endpoint"]);
 }
 
 #[test]

@@ -58,12 +58,6 @@ pub(crate) static CONTACT_FIELDS: [&Field; 8] = [
     &IGNORED_CLIENT_TOKEN,
 ];
 
-/// Whether an empty text is a value of the field with this name.
-pub(crate) fn may_be_empty(name: &str) -> bool {
-    let field = CUSTOMER_FIELDS.iter().find(|field| field.name == name);
-    field.is_some_and(|field| field.may_be_empty())
-}
-
 fn update() -> RefOr<Schema> {
     let members = CONTACT_FIELDS.map(optional);
     object(Json, "Contact data of a customer.", None, &members)

@@ -39,6 +39,8 @@ pub(crate) enum Rule {
     Words(&'static [&'static str]),
     /// List of up to this many objects of the named schema; in a form, its JSON text.
     List(&'static str, usize),
+    /// List of names of events; in a form, a text with commas between them.
+    EventNames,
     /// Object of the named schema, in JSON only.
     Object(&'static str),
     /// Object of this schema, in JSON only.
@@ -112,13 +114,21 @@ impl Field {
             Rule::Object(name) => self.or_null(nullable, Ref::from_schema_name(*name).into()),
             Rule::Inline(schema) => self.or_null(nullable, schema()),
             Rule::List(item, most) if encoding == Encoding::Json => {
-                let items = RefOr::<Schema>::Ref(Ref::from_schema_name(*item));
-                let list = ArrayBuilder::new().items(items).max_items(Some(*most));
-                let list = list.schema_type(type_of(Type::Array, nullable));
-                list.description(self.description()).into()
+                self.array(nullable, item, Some(*most))
+            }
+            Rule::EventNames if encoding == Encoding::Json => {
+                self.array(nullable, "EventChoice", None)
             }
             _ => self.scalar(nullable, required),
         }
+    }
+
+    /// An array of the named schema.
+    fn array(&self, nullable: bool, item: &str, most: Option<usize>) -> RefOr<Schema> {
+        let items = RefOr::<Schema>::Ref(Ref::from_schema_name(item));
+        let list = ArrayBuilder::new().items(items).max_items(most);
+        let list = list.schema_type(type_of(Type::Array, nullable));
+        list.description(self.description()).into()
     }
 
     /// This schema or null. A schema that is never null has its own description.

@@ -35,6 +35,54 @@ pub(crate) struct IfscPath {
     ifsc: String,
 }
 
+/// An event.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "a schema")]
+pub(crate) struct EventPath {
+    #[param(example = "evt_01k82u7s7aeqraoh1tia1a3hc8")]
+    event_id: String,
+}
+
+/// A webhook endpoint.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "a schema")]
+pub(crate) struct EndpointPath {
+    #[param(example = "whe_01k82u7s7aeqraoh1tia1a3hc8")]
+    endpoint_id: String,
+}
+
+/// A page of the events. Read as text, as [`PagingQuery`].
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventsQuery {
+    /// Id of the last event that you have; without it, the page begins with the oldest event that Khata keeps.
+    #[param(pattern = "^(?:evt_[0-7][0-9a-v]{25})?$")]
+    pub(crate) after: Option<String>,
+    /// Names of events, with commas between them; without it, all.
+    #[param(example = "CUSTOMER_ACCOUNT_ACTIVE,CUSTOMER_ACCOUNT_FAILURE")]
+    pub(crate) types: Option<String>,
+    /// Most events of the page.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 100, default = 100)]
+    pub(crate) limit: Option<String>,
+}
+
+/// A page of the deliveries to an endpoint. Read as text, as [`PagingQuery`].
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeliveriesQuery {
+    /// State of the deliveries; without it, any.
+    #[param(value_type = Option<super::DeliveryStateWord>)]
+    pub(crate) state: Option<String>,
+    /// Id of the event of the last delivery that you have; without it, the page begins with the newest event.
+    #[param(pattern = "^(?:evt_[0-7][0-9a-v]{25})?$")]
+    pub(crate) before: Option<String>,
+    /// Most deliveries of the page.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 100, default = 20)]
+    pub(crate) limit: Option<String>,
+}
+
 /// A page of a list. Read as text, so that a bad value is reported like that of any other field.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -59,6 +107,10 @@ pub(crate) const IGNORED_PARAMETERS: [&str; 3] = [
 pub(crate) fn query_parameters(method: &Method, route: &str) -> &'static [&'static str] {
     match (method.as_str(), route) {
         ("GET" | "HEAD", "/customers/{customer_id}") => &IGNORED_PARAMETERS,
+        ("GET" | "HEAD", "/events") => &["after", "types", "limit"],
+        ("GET" | "HEAD", "/webhook-endpoints/{endpoint_id}/deliveries") => {
+            &["state", "before", "limit"]
+        }
         ("GET" | "HEAD", _) if route.ends_with("/list") => &["count", "offset"],
         _ => &[],
     }

@@ -5,6 +5,7 @@ mod audit;
 mod gateways;
 mod keys;
 mod merchants;
+mod webhooks;
 
 use std::time::Duration;
 

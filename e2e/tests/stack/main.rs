@@ -11,6 +11,7 @@ mod customer_records;
 mod customers;
 mod docs_page;
 mod errors;
+mod events;
 mod five_cases;
 mod flow;
 mod gateway_failover;

@@ -7,6 +7,7 @@ use khata_e2e::{Setup, TestStack};
 use reqwest::Method;
 use serde_json::Value;
 
+use crate::events::events;
 use crate::requests::bank;
 
 #[tokio::test]
@@ -28,6 +29,12 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
         .create("mine", &bank("026291800001191", "AABF0008032"))
         .await?;
     assert_ne!(text(&theirs.account()?, "/id"), id);
+    let endpoint = stack
+        .api
+        .call(Method::POST, "/webhook-endpoints")
+        .form(&[("url", "https://hooks.example.com/1191")]);
+    let endpoint = stack.api.send(endpoint).await?.expect_status(200)?.json();
+    let event = text(&events(&stack.api, 1).await?[0], "/id").to_owned();
     let before = stack.database.dump()?;
 
     let document = stack
@@ -38,7 +45,10 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
         .json();
     let mut asked = 0;
     for (path, item) in document["paths"].as_object().context("no paths")? {
-        if !path.contains("{customer_id}") {
+        if !["{customer_id}", "{event_id}", "{endpoint_id}"]
+            .iter()
+            .any(|id| path.contains(id))
+        {
             continue;
         }
         for (method, operation) in item.as_object().context("no operations")? {
@@ -50,7 +60,9 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
                 }
                 let path = path
                     .replace("{customer_id}", name)
-                    .replace("{account_id}", id);
+                    .replace("{account_id}", id)
+                    .replace("{event_id}", &event)
+                    .replace("{endpoint_id}", text(&endpoint, "/id"));
                 // A random request id in the reply could hold the digits that the reply must not hold.
                 let mut call = stranger
                     .call(method.clone(), &path)
@@ -66,7 +78,7 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
         }
     }
     assert!(
-        asked >= 17,
+        asked >= 28,
         "{asked} operations asked: is the document whole?"
     );
     assert_eq!(stack.database.dump()?, before, "nothing was changed");
@@ -95,7 +107,9 @@ async fn every_operation_needs_a_key() -> Result<()> {
             let method: Method = method.to_uppercase().parse()?;
             let path = path
                 .replace("{customer_id}", "a")
-                .replace("{account_id}", "banh_x");
+                .replace("{account_id}", "banh_x")
+                .replace("{event_id}", "evt_x")
+                .replace("{endpoint_id}", "whe_x");
             let reply = api.send(api.bare(method.clone(), &path)).await?;
             assert_eq!(reply.status, 401, "{method} {path}: {}", reply.text);
             assert_eq!(reply.json()["error_info"]["code"], "UNAUTHORIZED");
@@ -103,7 +117,7 @@ async fn every_operation_needs_a_key() -> Result<()> {
         }
     }
     assert!(
-        asked >= 13,
+        asked >= 27,
         "{asked} operations asked: is the document whole?"
     );
     Ok(())

@@ -213,7 +213,8 @@ pub fn account_event(
 pub fn endpoint_event(event: &stored::Event, endpoint: Option<&Endpoint>) -> Event {
     let disabled_at = (event.name == Name::EndpointDisabled).then_some(event.created_at);
     // The transaction that disabled the endpoint wrote the event, with the same time.
-    let disabled = endpoint.filter(|endpoint| disabled_at.is_some() && endpoint.disabled_at == disabled_at);
+    let disabled =
+        endpoint.filter(|endpoint| disabled_at.is_some() && endpoint.disabled_at == disabled_at);
     let shown = EventEndpoint {
         id: EndpointId(event.subject_id).to_string(),
         url: endpoint.map(|endpoint| endpoint.url.clone()),

@@ -52,7 +52,7 @@ pub struct MaskedCustomerAccount {
 /// Details of the account.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum MaskedAccountDetails {
+pub(crate) enum MaskedAccountDetails {
     /// A bank account.
     BankAccountDetails {
         /// The last four characters, or the last one of a number shorter than nine.
@@ -91,7 +91,7 @@ pub enum MaskedAccountDetails {
 
 /// One validation of an account, without the name at the bank and the UTR.
 #[derive(Serialize, ToSchema)]
-pub struct MaskedValidation {
+pub(crate) struct MaskedValidation {
     #[schema(pattern = "^val_[0-9a-v]{26}$")]
     id: String,
     /// The gateway of the last call, or of the reused result.

@@ -147,7 +147,9 @@ row! {
 /// Counts the open deliveries. Reads at most [`MAX_COUNTED`] rows by the index of the open ones: of each endpoint an equal share, the
 /// first due ones.
 pub fn open_deliveries(connection: &mut PgConnection) -> QueryResult<Vec<OpenDeliveries>> {
-    statement(OPEN_DELIVERIES).bind(MAX_COUNTED).load(connection)
+    statement(OPEN_DELIVERIES)
+        .bind(MAX_COUNTED)
+        .load(connection)
 }
 
 /// The statement, for the test that checks its plan.

@@ -4,6 +4,8 @@
 //! A reader pages through the events of a merchant by their positions. It sees an event only when no transaction runs any more that
 //! could write one before it, so that a page never skips an event, however long a transaction takes to commit.
 
+use std::ops::Range;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use uuid::Uuid;
@@ -110,9 +112,14 @@ row! {
 pub struct EventPage {
     /// In order; of an account, in the order of its versions.
     pub events: Vec<Event>,
-    /// Whether more events are visible now.
+    /// Whether more events may be visible now.
     pub has_more: bool,
+    /// The last event that was read, also one with another name: the next page begins after it.
+    pub last: Option<EventId>,
 }
+
+/// Events that one page reads at most to find those with other names.
+const READ: i64 = 10_000;
 
 /// Lists at most `limit` events with one of these names, or with any, after the event `after` or from the oldest one that is kept.
 /// `None` if there is no such event `after`, or it is not kept any more.
@@ -125,36 +132,106 @@ pub fn list(
 ) -> QueryResult<Option<EventPage>> {
     let begin: Option<(i64, i32, Uuid)> = match after {
         None => Some((-1, 0, Uuid::nil())),
-        Some(after) => statement(
-            "select position, version, id from events where merchant_id = $1 and id = $2",
-        )
-        .key(merchant, after)
-        .tuple(connection)
-        .optional()?,
+        Some(after) => {
+            statement("select position, version, id from events where merchant_id = $1 and id = $2")
+                .key(merchant, after)
+                .tuple(connection)
+                .optional()?
+        }
     };
     let Some((position, version, id)) = begin else {
         return Ok(None);
     };
+    let read = if names.is_empty() {
+        limit.saturating_add(1)
+    } else {
+        READ
+    };
     // Postgres reads the snapshot of the statement: an event below is committed or was never written.
-    let mut events: Vec<Event> = statement(format!(
-        "select {EVENT_COLUMNS} from events e
-         where e.merchant_id = $1 and e.position >= $2 and (e.position, e.version, e.id) > ($2, $3, $4)
-           and e.position < (select base from event_clock) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-           and ($5 or e.name = any ($6))
-         order by e.position, e.version, e.id limit $7"
+    let rows: Vec<Event> = statement(format!(
+        "with e as materialized (
+            select * from events
+            where merchant_id = $1 and position >= $2 and (position, version, id) > ($2, $3, $4)
+              and position < (select base from event_clock) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+            order by position, version, id limit $5
+         ), last as (
+            select id from e order by position desc, version desc, id desc limit 1
+         )
+         (select {EVENT_COLUMNS} from e where $6 or e.name = any ($7) order by e.position, e.version, e.id limit $8)
+         union all
+         (select {EVENT_COLUMNS} from e join last on last.id = e.id)",
     ))
     .bind(merchant)
     .bind(position)
     .bind(version)
     .bind(id)
+    .bind(read)
     .bind(names.is_empty())
     .bind(names.to_vec())
     .bind(limit.saturating_add(1))
     .load(connection)?;
+    let mut events = rows;
+    // The last row is the last event that was read.
+    let Some(end) = events.pop() else {
+        return Ok(Some(EventPage::default()));
+    };
     let limit = usize::try_from(limit).unwrap_or(0);
-    let has_more = events.len() > limit;
+    let is_full = events.len() > limit;
     events.truncate(limit);
-    Ok(Some(EventPage { events, has_more }))
+    let last = if is_full {
+        events.last().map(|event| event.id)
+    } else {
+        Some(end.id)
+    };
+    let has_more = is_full || !names.is_empty() && has_after(connection, merchant, &end)?;
+    Ok(Some(EventPage {
+        events,
+        has_more,
+        last,
+    }))
+}
+
+/// Whether an event after this one is visible now.
+fn has_after(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    event: &Event,
+) -> QueryResult<bool> {
+    let more: Option<EventId> = statement(
+        "select id from events
+         where merchant_id = $1 and position >= $2 and (position, version, id) > ($2, $3, $4)
+           and position < (select base from event_clock) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+         order by position, version, id limit 1",
+    )
+    .bind(merchant)
+    .bind(event.position)
+    .bind(event.version)
+    .bind(event.id)
+    .tuple(connection)
+    .optional()?;
+    Ok(more.is_some())
+}
+
+/// Lists at most `limit` events with one of these names, or with any, whose ids are in the range, the newest first; also those that
+/// readers do not see yet. For operators: ids follow the time, and events of one moment may have another order in [`list`].
+pub fn newest(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    ids: Range<EventId>,
+    names: &[EventName],
+    limit: i64,
+) -> QueryResult<Vec<Event>> {
+    statement(format!(
+        "select {EVENT_COLUMNS} from events e
+         where e.merchant_id = $1 and e.id >= $2 and e.id < $3 and ($4 or e.name = any ($5))
+         order by e.id desc limit $6"
+    ))
+    .key(merchant, ids.start)
+    .bind(ids.end)
+    .bind(names.is_empty())
+    .bind(names.to_vec())
+    .bind(limit)
+    .load(connection)
 }
 
 /// Finds an event of the merchant, also one that readers do not see yet.
@@ -215,15 +292,18 @@ pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<
          ), event as (
             delete from events e using old o where e.merchant_id = o.merchant_id and e.id = o.id
             returning e.merchant_id, e.subject_id, e.version
+         ), key as materialized (
+            -- The whole keys: by a part of them, Postgres may read all deliveries of the merchant for each.
+            select e.merchant_id, w.id as endpoint_id, e.subject_id, e.version
+            from event e join webhook_endpoints w on w.merchant_id = e.merchant_id
          ), delivery as (
-            delete from webhook_deliveries d using event e, webhook_endpoints w
-            where w.merchant_id = e.merchant_id and d.merchant_id = e.merchant_id and d.endpoint_id = w.id
-              and d.subject_id = e.subject_id and d.version = e.version
-            returning d.merchant_id, d.endpoint_id, d.subject_id, d.version
+            delete from webhook_deliveries d using key k
+            where d.merchant_id = k.merchant_id and d.endpoint_id = k.endpoint_id and d.subject_id = k.subject_id
+              and d.version = k.version
          ), attempt as (
-            delete from webhook_attempts t using delivery d
-            where t.merchant_id = d.merchant_id and t.endpoint_id = d.endpoint_id and t.subject_id = d.subject_id
-              and t.version = d.version
+            delete from webhook_attempts t using key k
+            where t.merchant_id = k.merchant_id and t.endpoint_id = k.endpoint_id and t.subject_id = k.subject_id
+              and t.version = k.version
          )
          select count(*) from event",
     )
@@ -235,14 +315,30 @@ pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<
 /// Raises the base of positions above all events, if Postgres numbers transactions anew, as a cluster does into which a dump was
 /// restored. Returns whether it did.
 pub(super) fn repair_clock(connection: &mut PgConnection) -> QueryResult<bool> {
-    let raised = statement(
+    if is_of_this_cluster(connection)? {
+        return Ok(false);
+    }
+    // Accounts keep the positions of events that are deleted.
+    statement(
         "with last as (
-            select max(e.position) as position from merchants m
-            cross join lateral (select position from events where merchant_id = m.id order by position desc limit 1) e
+            select greatest(
+                (select max(e.position) from merchants m cross join lateral (
+                    select position from events where merchant_id = m.id order by position desc limit 1) e),
+                (select max(event_position) from customer_accounts)) as position
          )
-         update event_clock set base = last.position + 1 from last
-         where last.position >= base + pg_current_xact_id()::text::bigint",
+         update event_clock
+         set cluster_id = (select system_identifier from pg_control_system()),
+            base = greatest(base, coalesce(last.position + 1 - pg_current_xact_id()::text::bigint, 0))
+         from last",
     )
     .execute(connection)?;
-    Ok(raised > 0)
+    Ok(true)
+}
+
+/// Whether the clock counts the transactions of this cluster. In another one, positions could be smaller than those of events before.
+pub(super) fn is_of_this_cluster(connection: &mut PgConnection) -> QueryResult<bool> {
+    statement(
+        "select cluster_id = (select system_identifier from pg_control_system()) from event_clock",
+    )
+    .tuple(connection)
 }

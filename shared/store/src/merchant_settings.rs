@@ -22,6 +22,7 @@ pub struct Changes {
     pub penny_drops_per_day: Option<i32>,
     pub fail_names_below: Option<i16>,
     pub review_names_below: Option<i16>,
+    pub event_days: Option<i16>,
 }
 
 /// Changes settings and returns them before and after. Call it in a transaction: the row is locked until it ends.

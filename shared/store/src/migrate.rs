@@ -158,7 +158,8 @@ fn is_lock_timeout(error: &(dyn Error + Send + Sync)) -> bool {
     error.to_string().contains("due to lock timeout")
 }
 
-/// Returns the number of embedded migrations that the database has not run: 0 if this binary can serve. Only reads: the roles
+/// Returns the number of embedded migrations that the database has not run: 0 if this binary can serve. One more is missing in a
+/// cluster into which a dump was restored: its clock of events. Only reads: the roles
 /// of the services cannot create diesel's table.
 pub fn pending_migrations(connection: &mut PgConnection) -> QueryResult<usize> {
     let migrations: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS
@@ -174,5 +175,9 @@ pub fn pending_migrations(connection: &mut PgConnection) -> QueryResult<usize> {
     let versions = migrations
         .iter()
         .map(|migration| migration.name().version().to_string());
-    Ok(versions.filter(|version| !ran.contains(version)).count())
+    let missing = versions.filter(|version| !ran.contains(version)).count();
+    if missing > 0 {
+        return Ok(missing);
+    }
+    Ok(usize::from(!events::is_of_this_cluster(connection)?))
 }

@@ -42,7 +42,7 @@ impl std::fmt::Display for SealedValue {
         if let Ok(id) = Uuid::from_slice(&self.key) {
             return write!(f, "id {id}");
         }
-        f.write_str("key_hash \\x")?;
+        f.write_str("key \\x")?;
         self.key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
@@ -198,7 +198,7 @@ impl<'k> Rotation<'k> {
 }
 
 fn beginning() -> (Uuid, Vec<u8>) {
-    (Uuid::nil(), Uuid::nil().as_bytes().to_vec())
+    (Uuid::nil(), column::BEGINNING.to_vec())
 }
 
 /// A value to replace.

@@ -15,6 +15,7 @@ diesel::table! {
         penny_drops_per_day -> Int4,
         fail_names_below -> Int2,
         review_names_below -> Int2,
+        event_days -> Int2,
     }
 }
 

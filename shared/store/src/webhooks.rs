@@ -11,14 +11,16 @@ mod replay;
 mod settings;
 
 pub use deliveries::{
-    Attempted, DeliveryKey, LOST_AFTER, SettledDelivery, StartedDelivery, Wanted, claim, next_due,
-    settle,
+    Attempted, DeliveryKey, LOST_AFTER, NO_BODY, SettledDelivery, StartedDelivery, Wanted, claim,
+    next_due, settle,
 };
 pub use endpoints::{
-    Change, Endpoint, NewEndpoint, all, change, delete, delete_expired, disable, enable, failing, find, insert,
+    Change, DEFAULT_CONCURRENCY, Endpoint, MAX_ENDPOINTS, NewEndpoint, all, change, delete,
+    delete_expired, disable, enable, failing, find, insert,
 };
 pub use owners::{Owned, acquire, owned, owned_by_others, release, renew};
 pub use replay::{
-    AttemptRow, DeliveryFilter, DeliveryRow, ReplayFilter, Replayed, attempts, deliveries, replay, test,
+    AttemptRow, DeliveryFilter, DeliveryRow, ReplayFilter, Replayed, attempts, deliveries, replay,
+    test,
 };
-pub use settings::{Credentials, EndpointSettings, PreviousSecret};
+pub use settings::{Credentials, EndpointSettings, PreviousSecret, shown_url};

@@ -83,16 +83,18 @@ impl From<reqwest::Error> for CallError {
 }
 
 /// Returns the error and its causes, from the outside to the inside.
-fn causes(error: &(dyn Error + 'static)) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| {
-        match error.downcast_ref::<io::Error>() {
-            // The `source` of an I/O error leaves out the error that it wraps.
-            Some(wrapper) => wrapper
-                .get_ref()
-                .map(|inner| inner as &(dyn Error + 'static)),
-            None => error.source(),
-        }
-    })
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
+}
+
+fn cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>() {
+        // The `source` of an I/O error leaves out the error that it wraps.
+        Some(wrapper) => wrapper
+            .get_ref()
+            .map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    }
 }
 
 #[cfg(test)]

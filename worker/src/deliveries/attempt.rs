@@ -8,7 +8,7 @@ use khata_crypto::{Keyring, Purpose};
 use khata_domain::backoff::Backoff;
 use khata_domain::events::{DeliveryState, DisabledBy};
 use khata_store::group_commit::{BatchError, Lane};
-use khata_store::webhooks::{Attempted, StartedDelivery};
+use khata_store::webhooks::{Attempted, NO_BODY, StartedDelivery};
 use khata_telemetry as telemetry;
 use khata_webhooks::{
     AfterAttempt, DeliveryRequest, EndpointReply, OutgoingMessage, WebhookClient, after_attempt,
@@ -28,7 +28,6 @@ use crate::metrics::Metrics;
 
 const SETTLE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// Why an attempt without a body failed.
-const NO_BODY: &str = "no_body";
 
 /// Makes attempts; shared by all tasks of the worker.
 pub(crate) struct Attempts {

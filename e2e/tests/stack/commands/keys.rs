@@ -176,6 +176,13 @@ async fn a_key_can_do_what_its_scope_includes() -> Result<()> {
                 with("/customers/scoped/bank-accounts", &account),
             ),
             (may_delete, with(&path, &[("command", "delete")])),
+            (
+                may_delete,
+                with(
+                    "/webhook-endpoints",
+                    &[("url", "https://hooks.example.com/")],
+                ),
+            ),
         ];
         for (may, call) in calls {
             let reply = api.send(call).await?;

@@ -20,7 +20,7 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         json!({
             "implicit_customers": true, "validation_deadline_seconds": 60, "requests_per_second": 7,
             "validations_per_account_per_day": 5, "fail_names_below": "NO_MATCH", "review_names_below": "NO_MATCH", "reuse_results_seconds": 0,
-            "recovery_patience_seconds": 120, "paid_attempts_per_validation": 3, "penny_drops_per_day": 10_000,
+            "recovery_patience_seconds": 120, "paid_attempts_per_validation": 3, "penny_drops_per_day": 10_000, "event_days": 30,
         })
     );
     let again = ["--if-absent", "--requests-per-second", "9"];
@@ -47,6 +47,8 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         ("--review-names-below", "85"),
         ("--reuse-results-seconds", "soon"),
         ("--reuse-results-seconds", "31536001"),
+        ("--event-days", "3"),
+        ("--event-days", "366"),
     ] {
         assert_fails(&stack, &[&set[..], &[option, value]].concat(), 2, option)?;
     }
@@ -124,7 +126,7 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         json!({
             "implicit_customers": true, "validation_deadline_seconds": 48 * 3600, "requests_per_second": 500,
             "validations_per_account_per_day": 5, "fail_names_below": "NO_MATCH", "review_names_below": "NO_MATCH", "reuse_results_seconds": 0,
-            "recovery_patience_seconds": 120, "paid_attempts_per_validation": 3, "penny_drops_per_day": 10_000,
+            "recovery_patience_seconds": 120, "paid_attempts_per_validation": 3, "penny_drops_per_day": 10_000, "event_days": 30,
         })
     );
 

@@ -265,7 +265,10 @@ fn endpoint(disabled_at: Option<DateTime<Utc>>) -> Endpoint {
 fn an_event_of_an_endpoint_shows_what_disabled_it() {
     let at = stored_event(Name::EndpointDisabled).created_at;
     let later = at + chrono::TimeDelta::seconds(1);
-    let (url, time) = (json!("https://hooks.example.com/khata"), json!("2023-06-06T13:28:25Z"));
+    let (url, time) = (
+        json!("https://hooks.example.com/khata"),
+        json!("2023-06-06T13:28:25Z"),
+    );
     for (name, now, expected) in [
         (
             Name::EndpointDisabled,
@@ -293,7 +296,9 @@ fn an_event_of_an_endpoint_shows_what_disabled_it() {
             json!({ "id": id("whe_"), "url": url, "disabled_at": null, "disabled_by": null }),
         ),
     ] {
-        let shown = endpoint_event(&stored_event(name), now.as_ref()).to_json().unwrap();
+        let shown = endpoint_event(&stored_event(name), now.as_ref())
+            .to_json()
+            .unwrap();
         let shown: Value = serde_json::from_slice(&shown).unwrap();
         assert_eq!(
             shown,
@@ -335,7 +340,10 @@ fn a_stored_event_keeps_the_values_of_its_time() {
         assert_eq!((read.id, read.name), (event.id, name));
     }
     assert_eq!(
-        AccountEvent::of(&stored_event(Name::EndpointTest), &active(&keyring, &bank())),
+        AccountEvent::of(
+            &stored_event(Name::EndpointTest),
+            &active(&keyring, &bank())
+        ),
         None
     );
 }

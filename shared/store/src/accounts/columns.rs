@@ -52,12 +52,13 @@ row! {
     #[derive(Clone, Debug)]
     pub struct AccountRow {
         #[diesel(embed)]
-        columns: AccountColumns,
+        pub columns: AccountColumns,
         /// The merchant's reference for the customer.
         pub object_reference_id: String,
         /// Encrypted for the account's id.
         pub sealed_details: Vec<u8>,
-        pub(super) fingerprint: Vec<u8>,
+        /// Keyed hash of the details.
+        pub fingerprint: Vec<u8>,
         /// Juspay's bank code.
         pub bank_code: Option<String>,
         /// The request's metadata, a JSON object; null where a statement leaves out large ones.
@@ -68,7 +69,7 @@ row! {
     }
 
     /// The columns of the newest validation; all `None` if the account has none.
-    #[derive(Clone, Debug)]
+    #[derive(Clone, Debug, Default)]
     pub struct ValidationColumns {
         #[diesel(column_name = newest_validation_id)]
         pub id: Option<ValidationId>,

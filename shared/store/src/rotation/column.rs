@@ -24,6 +24,14 @@ pub enum SealedColumn {
     Webhooks,
     /// `idempotency_records.sealed_answer`
     Replies,
+    /// `webhook_endpoints.sealed_settings`
+    Endpoints,
+    /// `webhook_deliveries.sealed_body`
+    DeliveryBodies,
+    /// `webhook_deliveries.sealed_reply`
+    DeliveryReplies,
+    /// `webhook_attempts.sealed_reply`
+    AttemptReplies,
 }
 
 /// The id that a stored reply is encrypted for.
@@ -31,13 +39,17 @@ const REPLY_SUBJECT: &str = "encode(substring(key_hash from 1 for 16), 'hex')::u
 
 impl SealedColumn {
     /// Every column.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Credentials,
         Self::Contacts,
         Self::Details,
         Self::Results,
         Self::Webhooks,
         Self::Replies,
+        Self::Endpoints,
+        Self::DeliveryBodies,
+        Self::DeliveryReplies,
+        Self::AttemptReplies,
     ];
 
     pub fn table(self) -> &'static str {
@@ -52,70 +64,167 @@ impl SealedColumn {
             Self::Results => Purpose::ValidationResult,
             Self::Webhooks => Purpose::Webhook,
             Self::Replies => Purpose::Reply,
+            Self::Endpoints => Purpose::Endpoint,
+            Self::DeliveryBodies | Self::DeliveryReplies | Self::AttemptReplies => {
+                Purpose::Delivery
+            }
         }
     }
 
-    /// Returns in SQL: the table, the column, the primary key after the merchant, the id that a value is encrypted for.
-    fn location(self) -> [&'static str; 4] {
+    /// Returns in SQL: the table, the column, the id that a value is encrypted for.
+    fn location(self) -> [&'static str; 3] {
         match self {
-            Self::Credentials => ["gateway_accounts", "sealed_credentials", "id", "id"],
-            Self::Contacts => ["customers", "sealed_contact", "id", "id"],
-            Self::Details => ["customer_accounts", "sealed_details", "id", "id"],
-            Self::Results => ["validations", "sealed_result", "id", "account_id"],
-            Self::Webhooks => [
-                "gateway_notices",
-                "sealed_answer",
-                "digest",
-                "validation_id",
-            ],
-            Self::Replies => [
-                "idempotency_records",
-                "sealed_answer",
-                "key_hash",
-                REPLY_SUBJECT,
-            ],
+            Self::Credentials => ["gateway_accounts", "sealed_credentials", "id"],
+            Self::Contacts => ["customers", "sealed_contact", "id"],
+            Self::Details => ["customer_accounts", "sealed_details", "id"],
+            Self::Results => ["validations", "sealed_result", "account_id"],
+            Self::Webhooks => ["gateway_notices", "sealed_answer", "validation_id"],
+            Self::Replies => ["idempotency_records", "sealed_answer", REPLY_SUBJECT],
+            Self::Endpoints => ["webhook_endpoints", "sealed_settings", "id"],
+            Self::DeliveryBodies => ["webhook_deliveries", "sealed_body", "event_id"],
+            Self::DeliveryReplies => ["webhook_deliveries", "sealed_reply", "event_id"],
+            Self::AttemptReplies => ["webhook_attempts", "sealed_reply", "event_id"],
+        }
+    }
+
+    /// Returns the columns of the primary key after the merchant.
+    fn key(self) -> &'static [(&'static str, Part)] {
+        match self {
+            Self::Credentials
+            | Self::Contacts
+            | Self::Details
+            | Self::Results
+            | Self::Endpoints => &[("id", Part::Uuid)],
+            Self::Webhooks => &[("digest", Part::Digest)],
+            Self::Replies => &[("key_hash", Part::Digest)],
+            Self::DeliveryBodies | Self::DeliveryReplies => &DELIVERY,
+            Self::AttemptReplies => &ATTEMPT,
         }
     }
 
     /// Reads `$4` rows after the place `$3` of merchant `$2`; a place is the primary key after the merchant, as bytes.
     /// `sealed` is null if the key with the header `$1` encrypted it.
     pub(super) fn walk(self) -> String {
-        let [table, sealed, key, subject] = self.location();
-        let after = key_at("$3", key);
-        let place = if key == "id" { "uuid_send(id)" } else { key };
+        let [table, sealed, subject] = self.location();
+        let key = self.key();
+        let names = names(key).join(", ");
+        let place: Vec<String> = key.iter().map(|(name, part)| part.bytes(name)).collect();
+        let (place, after) = (place.join(" || "), at("$3", key).join(", "));
         format!(
             "select merchant_id, {place} as place, {subject} as subject,
                 case when substring({sealed} from 1 for 5) <> $1 then {sealed} end as sealed
-             from {table} where (merchant_id, {key}) > ($2, {after}) order by merchant_id, {key} limit $4"
+             from {table} where (merchant_id, {names}) > ($2, {after}) order by merchant_id, {names} limit $4"
         )
     }
 
     /// Replaces the values `$1` that are unchanged and not locked.
     pub(super) fn replace(self) -> String {
-        let [table, sealed, key, _] = self.location();
-        let at = key_at("place", key);
+        let [table, sealed, _] = self.location();
+        let key = self.key();
+        let keys: Vec<String> = names(key)
+            .iter()
+            .zip(at("place", key))
+            .map(|(name, at)| format!("{at} as {name}"))
+            .collect();
+        let keys = keys.join(", ");
+        let same = |one: &str| {
+            let same: Vec<String> = names(key)
+                .iter()
+                .map(|name| format!("t.{name} = {one}.{name}"))
+                .collect();
+            same.join(" and ")
+        };
+        let (of_input, of_mine) = (same("i"), same("m"));
         format!(
             "with input as (
-                select merchant_id, {at} as key, was, becomes from $1 as input
+                select merchant_id, {keys}, was, becomes from $1 as input
              ), mine as (
-                select i.* from {table} t join input i on t.merchant_id = i.merchant_id and t.{key} = i.key
+                select i.* from {table} t join input i on t.merchant_id = i.merchant_id and {of_input}
                 where t.{sealed} = i.was
                 for no key update of t skip locked
              )
              update {table} t set {sealed} = m.becomes from mine m
-             where t.merchant_id = m.merchant_id and t.{key} = m.key and t.{sealed} = m.was
+             where t.merchant_id = m.merchant_id and {of_mine} and t.{sealed} = m.was
              returning t.merchant_id"
         )
     }
 }
 
-/// Returns the SQL that converts a place to the key.
-fn key_at(place: &str, key: &str) -> String {
-    if key == "id" {
-        format!("encode({place}, 'hex')::uuid")
-    } else {
-        format!("{place}::bytea")
+const DELIVERY: [(&str, Part); 3] = [
+    ("endpoint_id", Part::Uuid),
+    ("subject_id", Part::Uuid),
+    ("version", Part::Integer),
+];
+const ATTEMPT: [(&str, Part); 4] = [
+    ("endpoint_id", Part::Uuid),
+    ("subject_id", Part::Uuid),
+    ("version", Part::Integer),
+    ("number", Part::SmallInteger),
+];
+
+/// A place before every row: at least as long as the longest key.
+pub(super) const BEGINNING: [u8; 38] = [0; 38];
+
+/// The type of a column of a primary key.
+#[derive(Clone, Copy)]
+enum Part {
+    Uuid,
+    /// The only column.
+    Digest,
+    Integer,
+    SmallInteger,
+}
+
+impl Part {
+    /// Returns the SQL of the column as bytes, in the order of its values; numbers are never negative.
+    fn bytes(self, name: &str) -> String {
+        match self {
+            Self::Uuid => format!("uuid_send({name})"),
+            Self::Digest => name.to_owned(),
+            Self::Integer => format!("int4send({name})"),
+            Self::SmallInteger => format!("int2send({name})"),
+        }
     }
+
+    fn length(self) -> usize {
+        match self {
+            Self::Uuid => 16,
+            Self::Digest => 32,
+            Self::Integer => 4,
+            Self::SmallInteger => 2,
+        }
+    }
+
+    /// Returns the SQL of the value in the bytes of a place from `start` on.
+    fn at(self, place: &str, start: usize) -> String {
+        let bytes = format!(
+            "substring({place}::bytea from {start} for {})",
+            self.length()
+        );
+        match self {
+            Self::Uuid => format!("encode({bytes}, 'hex')::uuid"),
+            Self::Digest => bytes,
+            Self::Integer => format!("('x' || encode({bytes}, 'hex'))::bit(32)::integer"),
+            Self::SmallInteger => {
+                format!("('x' || encode({bytes}, 'hex'))::bit(16)::integer::smallint")
+            }
+        }
+    }
+}
+
+fn names(key: &'static [(&'static str, Part)]) -> Vec<&'static str> {
+    key.iter().map(|(name, _)| *name).collect()
+}
+
+/// Returns the SQL of each column of a key in the bytes of a place.
+fn at(place: &str, key: &[(&str, Part)]) -> Vec<String> {
+    let mut start = 1;
+    let value = |(_, part): &(&str, Part)| {
+        let value = part.at(place, start);
+        start += part.length();
+        value
+    };
+    key.iter().map(value).collect()
 }
 
 /// Number of values by key; `None` counts values without a known header.
@@ -146,7 +255,7 @@ pub fn decrypts(
     column: SealedColumn,
     key: u32,
 ) -> QueryResult<bool> {
-    let [table, sealed, _, subject] = column.location();
+    let [table, sealed, subject] = column.location();
     let rows: Vec<(MerchantId, Uuid, Vec<u8>)> = statement(format!(
         "select merchant_id, {subject}, {sealed} from {table} where substring({sealed} from 1 for 5) = $1 limit $2"
     ))

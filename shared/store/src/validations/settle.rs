@@ -14,7 +14,8 @@ use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement, validation_keys};
 use khata_domain::validation::{AttemptEnd, AttemptState, FailureCode, Next, Outcome};
 use khata_domain::{
-    Class, EventId, GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey, ValidationState,
+    Class, EventId, GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey,
+    ValidationState,
 };
 
 /// The result of a step for the attempt that it made or looked up.

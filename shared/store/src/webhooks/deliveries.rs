@@ -15,6 +15,12 @@ use khata_domain::events::{DeliveryState, EndpointId, EndpointKey, EventId};
 /// with its settlement takes.
 pub const LOST_AFTER: Duration = Duration::from_secs(45);
 
+/// `state = 'OPEN'` where Postgres should find a delivery by its key: with the literal, a plan made while few are open would walk the
+/// index of open ones.
+pub(super) const IS_OPEN: &str = "state not in ('DELIVERED', 'GIVEN_UP')";
+/// `failure` of an attempt without a call, because Khata could not make the body.
+pub const NO_BODY: &str = "no_body";
+
 row! {
     /// The delivery of an event to an endpoint.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,39 +82,44 @@ pub fn claim(
     worker: Uuid,
     wanted: &[Wanted],
 ) -> QueryResult<Vec<StartedDelivery>> {
-    // Attempts in progress and deliveries behind them stay in the index and are read again: at most twice the calls of an endpoint.
-    statement(
-        "with due as materialized (
-            select d.*, b.due_at as behind,
-                row_number() over (partition by d.merchant_id, d.endpoint_id, b.due_at is null order by d.due_at) as place, w.calls
+    // Each due delivery that is read leads to the first open one of its subject, which may be due or not, or be in progress.
+    statement(format!(
+        "with found as materialized (
+            select d.merchant_id, d.endpoint_id, d.subject_id, d.version, h.version as head, h.due_at, h.started_at, w.calls
             from $1 as w
             join webhook_endpoints e on e.merchant_id = w.merchant_id and e.id = w.endpoint_id
               and e.owner_id = $2 and e.owned_until > now() and e.disabled_at is null
             cross join lateral (
-                select d.merchant_id, d.endpoint_id, d.subject_id, d.version, d.due_at, d.started_at
-                from webhook_deliveries d
+                select d.merchant_id, d.endpoint_id, d.subject_id, d.version from webhook_deliveries d
                 where d.merchant_id = w.merchant_id and d.endpoint_id = w.endpoint_id and d.state = 'OPEN' and d.due_at <= now()
                 order by d.due_at limit 2 * e.concurrency + 2 * w.calls
             ) d
-            left join lateral (
-                select b.due_at from webhook_deliveries b
-                where e.is_ordered and b.merchant_id = d.merchant_id and b.endpoint_id = d.endpoint_id
-                  and b.subject_id = d.subject_id and b.version < d.version and b.state = 'OPEN'
-                order by b.version limit 1
-            ) b on true
-            where d.started_at is null or d.started_at < now() - $3 * interval '1 ms'
+            cross join lateral (
+                select h.version, h.due_at, h.started_at from webhook_deliveries h
+                where h.merchant_id = d.merchant_id and h.endpoint_id = d.endpoint_id and h.subject_id = d.subject_id
+                  and h.version <= d.version and (e.is_ordered or h.version = d.version) and h.{IS_OPEN}
+                order by h.version limit 1
+            ) h
+         ), due as materialized (
+            select merchant_id, endpoint_id, subject_id, head as version, started_at, calls,
+                row_number() over (partition by merchant_id, endpoint_id order by due_at) as place
+            from found
+            where due_at <= now() and (started_at is null or started_at < now() - $3 * interval '1 ms')
+            group by merchant_id, endpoint_id, subject_id, head, due_at, started_at, calls
          ), later as (
-            update webhook_deliveries d set due_at = due.behind from due
-            where due.behind > now() and d.merchant_id = due.merchant_id and d.endpoint_id = due.endpoint_id
-              and d.subject_id = due.subject_id and d.version = due.version
+            update webhook_deliveries d set due_at = f.due_at from found f
+            where f.due_at > now() and f.head < f.version and d.merchant_id = f.merchant_id and d.endpoint_id = f.endpoint_id
+              and d.subject_id = f.subject_id and d.version = f.version and d.{IS_OPEN}
          )
-         update webhook_deliveries d set started_at = now(), attempts = d.attempts + 1
+         update webhook_deliveries d set started_at = now(), attempts = least(d.attempts, 32766) + 1
          from due
-         where due.behind is null and due.place <= due.calls and d.merchant_id = due.merchant_id
-           and d.endpoint_id = due.endpoint_id and d.subject_id = due.subject_id and d.version = due.version and d.state = 'OPEN'
+         where due.place <= due.calls and d.merchant_id = due.merchant_id and d.endpoint_id = due.endpoint_id
+           and d.subject_id = due.subject_id and d.version = due.version and d.{IS_OPEN}
+           -- Another owner may have begun the attempt meanwhile.
+           and d.started_at is not distinct from due.started_at
          returning d.merchant_id, d.endpoint_id, d.subject_id, d.version, d.event_id, d.attempts, d.failures, d.failing_since,
             d.sealed_body, due.started_at is not null as is_repeated, d.started_at",
-    )
+    ))
     .rows(rows!(wanted, wanted => {
         merchant_id = wanted.endpoint.merchant,
         endpoint_id = wanted.endpoint.id,
@@ -157,7 +168,7 @@ pub fn settle(
     connection: &mut PgConnection,
     results: &[Attempted],
 ) -> QueryResult<Vec<SettledDelivery>> {
-    statement(
+    statement(format!(
         "with input as (
             select * from $1 as input
          ), settled as (
@@ -173,22 +184,28 @@ pub fn settle(
                 delivered_at = case when i.state = 'DELIVERED' then now() end
             from input i
             where d.merchant_id = i.merchant_id and d.endpoint_id = i.endpoint_id and d.subject_id = i.subject_id
-              and d.version = i.version and d.state = 'OPEN'
-              -- A worker whose COMMIT had no response sends the result again.
-              and (d.attempts = i.number and d.started_at is not null or i.state = 'DELIVERED')
+              and d.version = i.version and d.{IS_OPEN}
+              -- A worker whose COMMIT had no response sends the result again; meanwhile a replay may wait for its first attempt.
+              and (d.attempts = i.number and d.started_at is not null
+                or i.state = 'DELIVERED' and (d.started_at is not null or d.failures > 0))
             returning d.merchant_id, d.endpoint_id, d.subject_id, d.version, exists (
                 select from webhook_deliveries n
                 where n.merchant_id = d.merchant_id and n.endpoint_id = d.endpoint_id and n.subject_id = d.subject_id
-                  and n.version > d.version and n.state = 'OPEN') as has_successor
+                  and n.version > d.version and n.{IS_OPEN}) as has_successor
          ), attempt as (
-            insert into webhook_attempts (merchant_id, endpoint_id, subject_id, version, number, started_at, status, failure,
-                latency_ms, sealed_reply)
-            select merchant_id, endpoint_id, subject_id, version, number, now() - latency_ms * interval '1 ms', status, failure,
+            insert into webhook_attempts (merchant_id, endpoint_id, subject_id, version, number, event_id, started_at, status,
+                failure, latency_ms, sealed_reply)
+            select merchant_id, endpoint_id, subject_id, version, number, event_id, now() - latency_ms * interval '1 ms', status, failure,
                 latency_ms, sealed_reply
-            from input where failure is not null
+            from input i
+            where failure is not null and exists (
+                select from webhook_deliveries d
+                where d.merchant_id = i.merchant_id and d.endpoint_id = i.endpoint_id and d.subject_id = i.subject_id
+                  and d.version = i.version)
             on conflict do nothing
-         ), result as (
-            select merchant_id, endpoint_id, bool_or(failure is null) as has_success from input group by 1, 2
+         ), result as materialized (
+            select merchant_id, endpoint_id, bool_or(failure is null) as has_success from input
+            where failure is distinct from '{NO_BODY}' group by 1, 2 order by 1, 2
          ), endpoint as (
             update webhook_endpoints w
             set last_success_at = case when r.has_success then now() else w.last_success_at end,
@@ -200,13 +217,14 @@ pub fn settle(
                 else w.failing_since is null end
          )
          select * from settled",
-    )
+    ))
     .rows(rows!(results, result => {
         merchant_id = result.key.merchant,
         endpoint_id = result.key.endpoint,
         subject_id = result.key.subject,
         version = result.key.version,
         number = result.number,
+        event_id = result.event,
         state = result.state,
         delay_ms = milliseconds(result.delay),
         failure = result.failure,

@@ -3,12 +3,18 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
+use super::settings::shown_url;
 use crate::column::row;
 use crate::events;
 use crate::locks::Lock;
 use crate::statement::statement;
-use khata_domain::events::{DisabledBy, EndpointId, EndpointKey, EventId, EventName, Payload};
 use khata_domain::MerchantId;
+use khata_domain::events::{DisabledBy, EndpointId, EndpointKey, EventId, EventName, Payload};
+
+/// Endpoints that a merchant may have.
+pub const MAX_ENDPOINTS: i64 = 20;
+/// Calls at once of an endpoint that sets no limit of its own.
+pub const DEFAULT_CONCURRENCY: i16 = 32;
 
 row! {
     /// An endpoint.
@@ -92,7 +98,7 @@ pub fn insert(
              returning {COLUMNS}"
         ))
         .key(merchant, new.id)
-        .bind(new.url)
+        .bind(shown_url(new.url))
         .bind(new.sealed_settings)
         .bind(new.event_names.to_vec())
         .bind(new.payload)
@@ -158,7 +164,7 @@ pub fn change(
          where w.merchant_id = $9 and w.id = $10 and w.version = $11 and w.deleted_at is null
          returning {COLUMNS}"
     ))
-    .bind(change.url)
+    .bind(change.url.map(shown_url))
     .bind(change.sealed_settings)
     .bind(change.event_names.map(<[EventName]>::to_vec))
     .bind(change.payload)
@@ -186,7 +192,7 @@ pub fn enable(connection: &mut PgConnection, key: EndpointKey) -> QueryResult<Op
     .optional()
 }
 
-/// Disables an endpoint, and tells the merchant's others. `None` if it is disabled already.
+/// Disables an endpoint, and tells the merchant's others. `None` if it is disabled already, or no longer fails.
 pub fn disable(
     connection: &mut PgConnection,
     key: EndpointKey,
@@ -195,13 +201,17 @@ pub fn disable(
     let (position, name) = (events::POSITION, EventName::EndpointDisabled);
     let record = events::record(
         &[],
-        &format!("select w.merchant_id, $4, {position}, w.id, w.version, '{name}', now() from disabled w"),
+        &format!(
+            "select w.merchant_id, $4, {position}, w.id, w.version, '{name}', now() from disabled w"
+        ),
     );
     statement(format!(
         "with disabled as (
             update webhook_endpoints w
             set disabled_at = now(), disabled_by = $1, version = w.version + 1, updated_at = now()
             where w.merchant_id = $2 and w.id = $3 and w.disabled_at is null
+              -- A call may have succeeded since it was found to fail.
+              and ($1 <> 'FAILING' or w.failing_since < now() - interval '5 days')
             returning w.*
          ), {record}
          select {COLUMNS} from disabled w"
@@ -263,7 +273,8 @@ pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<
     let endpoints = statement(
         "delete from webhook_endpoints w
          where w.deleted_at < now() - interval '1 hour' and not exists (
-            select from webhook_deliveries d where d.merchant_id = w.merchant_id and d.endpoint_id = w.id)",
+            select from webhook_deliveries d where d.merchant_id = w.merchant_id and d.endpoint_id = w.id) and not exists (
+            select from webhook_attempts t where t.merchant_id = w.merchant_id and t.endpoint_id = w.id)",
     )
     .execute(connection)?;
     Ok(attempts + deliveries + endpoints)

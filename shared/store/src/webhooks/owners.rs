@@ -34,9 +34,11 @@ pub fn acquire(
     statement(
         "with free as (
             select w.merchant_id, w.id from webhook_endpoints w
-            where w.disabled_at is null and (w.owned_until is null or w.owned_until < now()) and exists (
-                select from webhook_deliveries d
-                where d.merchant_id = w.merchant_id and d.endpoint_id = w.id and d.state = 'OPEN' and d.due_at <= now())
+            where w.disabled_at is null and (w.owned_until is null or w.owned_until < now())
+              -- Not `exists`: as a join it may read every open delivery of all merchants.
+              and (select true from webhook_deliveries d
+                where d.merchant_id = w.merchant_id and d.endpoint_id = w.id and d.state = 'OPEN' and d.due_at <= now()
+                order by d.due_at limit 1)
             limit $1 for no key update of w skip locked
          )
          update webhook_endpoints w set owner_id = $2, owned_until = now() + $3 * interval '1 ms'
@@ -69,7 +71,10 @@ pub fn renew(
 }
 
 /// Reads the endpoints of this worker, with their settings.
-pub fn owned(connection: &mut PgConnection, endpoints: &[EndpointKey]) -> QueryResult<Vec<Endpoint>> {
+pub fn owned(
+    connection: &mut PgConnection,
+    endpoints: &[EndpointKey],
+) -> QueryResult<Vec<Endpoint>> {
     statement(format!(
         "select {COLUMNS} from $1 as mine
          join webhook_endpoints w on w.merchant_id = mine.merchant_id and w.id = mine.id"

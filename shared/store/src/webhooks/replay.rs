@@ -1,14 +1,16 @@
 //! What was delivered, and delivering it again.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use super::deliveries::DeliveryKey;
 use crate::column::row;
 use crate::events::{self, Event};
 use crate::statement::statement;
-use khata_domain::events::{DeliveryState, EndpointId, EndpointKey, EventId, EventName};
 use khata_domain::MerchantId;
+use khata_domain::events::{DeliveryState, EndpointId, EndpointKey, EventId, EventName};
+use khata_domain::ids::first_at;
+use uuid::Uuid;
 
 row! {
     /// A delivery, for merchants and operators.
@@ -48,6 +50,11 @@ row! {
     }
 }
 
+/// By which the time in the id of an event may differ from Postgres's.
+const CLOCK_DIFFERENCE: TimeDelta = TimeDelta::minutes(1);
+/// Events that one call reads at most to find deliveries.
+const READ: i64 = 10_000;
+
 /// Which deliveries to list.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeliveryFilter {
@@ -56,8 +63,7 @@ pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
 }
 
-/// Lists at most `limit` deliveries of the merchant's newest events, the newest event first. Reads the merchant's events by age, and
-/// each with its deliveries by their keys.
+/// Lists at most `limit` deliveries of the merchant's 10,000 newest events before `before`, the newest event first.
 pub fn deliveries(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -68,18 +74,22 @@ pub fn deliveries(
     statement(
         "select d.merchant_id, d.endpoint_id, d.subject_id, d.version, d.event_id, e.name as event_name, d.state, d.attempts,
             d.created_at, d.due_at, d.started_at, d.delivered_at, d.status, d.latency_ms, d.sealed_reply
-         from events e
-         join webhook_endpoints w on w.merchant_id = e.merchant_id and ($1 is null or w.id = $1)
+         from (
+            select merchant_id, id, subject_id, version, name from events
+            where merchant_id = $1 and id >= $2 and id <= $3 and id < $4 order by id desc limit $5
+         ) e
+         join webhook_endpoints w on w.merchant_id = e.merchant_id and ($6 is null or w.id = $6)
          join webhook_deliveries d on d.merchant_id = e.merchant_id and d.endpoint_id = w.id and d.subject_id = e.subject_id
-           and d.version = e.version and ($2 is null or d.state = $2)
-         where e.merchant_id = $3 and ($4 is null or e.id = $4) and ($5 is null or e.id < $5)
-         order by e.id desc, d.endpoint_id limit $6",
+           and d.version = e.version and ($7 is null or d.state = $7)
+         order by e.id desc, d.endpoint_id limit $8",
     )
+    .bind(merchant)
+    .bind(filter.event.map_or(Uuid::nil(), |event| event.0))
+    .bind(filter.event.map_or(Uuid::max(), |event| event.0))
+    .bind(before.map_or(Uuid::max(), |before| before.0))
+    .bind(READ)
     .bind(filter.endpoint)
     .bind(filter.state)
-    .bind(merchant)
-    .bind(filter.event)
-    .bind(before)
     .bind(limit)
     .load(connection)
 }
@@ -125,8 +135,8 @@ pub struct Replayed {
     pub last: Option<EventId>,
 }
 
-/// Opens again the deliveries of at most `limit` of the merchant's events after the event `after`, the oldest first, and makes those
-/// that do not exist. The attempts keep their numbers, and the schedule begins anew. With `dry_run` it only counts.
+/// Opens again the deliveries of at most `limit` of the merchant's events after the event `after`, the oldest first, makes those that
+/// do not exist, and makes those due that wait for their next attempt. The attempts keep their numbers, and the schedule begins anew. With `dry_run` it only counts.
 pub fn replay(
     connection: &mut PgConnection,
     merchant: MerchantId,
@@ -135,10 +145,14 @@ pub fn replay(
     limit: i64,
     dry_run: bool,
 ) -> QueryResult<Replayed> {
+    let (first, last) = match filter.event {
+        Some(event) => (event.0, event.0),
+        None => (next_after(after, filter.since), Uuid::max()),
+    };
     let (deliveries, last): (i64, Option<EventId>) = statement(
         "with event as materialized (
             select e.merchant_id, e.id, e.subject_id, e.version, e.name from events e
-            where e.merchant_id = $1 and ($2 is null or e.id = $2) and ($3 is null or e.id > $3)
+            where e.merchant_id = $1 and e.id >= $2 and e.id <= $3
               and ($4 is null or e.created_at >= $4) and ($5 is null or e.created_at < $5)
               and ($6 or e.name = any ($7))
             order by e.id limit $8
@@ -150,18 +164,20 @@ pub fn replay(
               and d.subject_id = e.subject_id and d.version = e.version
             where w.deleted_at is null and ($9 is null or w.id = $9) and ($9 is not null or w.disabled_at is null)
               and (d.event_id is not null or w.id <> e.subject_id and (w.event_names = '{}' or e.name = any (w.event_names)))
-              and d.state is distinct from 'OPEN' and not ($10 and coalesce(d.state = 'DELIVERED', false))
+              and (d.state is distinct from 'OPEN' or d.started_at is null and d.due_at > now()) and not ($10 and coalesce(d.state = 'DELIVERED', false))
          ), opened as (
             insert into webhook_deliveries as d (merchant_id, endpoint_id, subject_id, version, event_id, state, due_at, created_at)
             select merchant_id, endpoint_id, subject_id, version, event_id, 'OPEN', now(), now() from wanted where not $11
             on conflict (merchant_id, endpoint_id, subject_id, version) do update
             set state = 'OPEN', due_at = now(), failures = 0, failing_since = null, started_at = null, delivered_at = null
+            -- Another replay may have opened it, and its attempt begun.
+            where d.state in ('DELIVERED', 'GIVEN_UP') or d.started_at is null
          )
          select (select count(*) from wanted), (select id from event order by id desc limit 1)",
     )
     .bind(merchant)
-    .bind(filter.event)
-    .bind(after)
+    .bind(first)
+    .bind(last)
     .bind(filter.since)
     .bind(filter.until)
     .bind(filter.names.is_empty())
@@ -172,6 +188,14 @@ pub fn replay(
     .bind(dry_run)
     .tuple(connection)?;
     Ok(Replayed { deliveries, last })
+}
+
+/// Returns the smallest id after this event and not before this time.
+fn next_after(after: Option<EventId>, since: Option<DateTime<Utc>>) -> Uuid {
+    let next = after.map_or(Uuid::nil(), |after| Uuid::from_u128(after.0.as_u128() + 1));
+    // Ids have the clock of the process that made them.
+    let since = since.map_or(Uuid::nil(), |since| first_at(since - CLOCK_DIFFERENCE));
+    next.max(since)
 }
 
 /// Writes a test event for an endpoint, which alone gets it. Returns the event; `None` if there is no such endpoint, or it is disabled.

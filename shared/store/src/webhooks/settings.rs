@@ -60,6 +60,14 @@ impl Drop for EndpointSettings {
     }
 }
 
+/// Returns the URL of an endpoint for lists and the audit log: without its query, which may hold a token.
+pub fn shown_url(url: &str) -> String {
+    match url.split_once('?') {
+        None => url.to_owned(),
+        Some((before, _)) => format!("{before}?***"),
+    }
+}
+
 impl EndpointSettings {
     /// Encrypts the settings for this endpoint.
     pub fn seal(&self, keyring: &Keyring, endpoint: EndpointKey) -> Vec<u8> {
@@ -71,7 +79,12 @@ impl EndpointSettings {
 impl Endpoint {
     /// Decrypts the settings.
     pub fn settings(&self, keyring: &Keyring) -> Result<EndpointSettings, DecryptError> {
-        let plain = keyring.decrypt(self.merchant, self.id.0, Purpose::Endpoint, &self.sealed_settings)?;
+        let plain = keyring.decrypt(
+            self.merchant,
+            self.id.0,
+            Purpose::Endpoint,
+            &self.sealed_settings,
+        )?;
         serde_json::from_slice(&plain).map_err(|_| DecryptError)
     }
 }

@@ -15,8 +15,8 @@ use khata_store::accounts::{
 use khata_store::validations::{Settlement, claim, settle};
 
 use crate::rows::{
-    LEASE, alter, call, claimed, create, current_state, ids, merchant, settled, settlement, take_due, token,
-    valid, validate_again,
+    LEASE, alter, call, claimed, create, current_state, ids, merchant, settled, settlement,
+    take_due, token, valid, validate_again,
 };
 use khata_testing::Database;
 use khata_testing::database::number;

@@ -25,6 +25,10 @@ fn keyrings() -> (Keyring, Keyring) {
     (Keyring::from(&file), Keyring::from(&file.promoted()))
 }
 
+const DELIVERY: &str = "uuid_send(endpoint_id) || uuid_send(subject_id) || int4send(version)";
+const ATTEMPT: &str =
+    "uuid_send(endpoint_id) || uuid_send(subject_id) || int4send(version) || int2send(number)";
+
 /// An encrypted value with its row.
 #[derive(Clone, Debug)]
 struct Value {
@@ -53,6 +57,10 @@ impl Value {
             SealedColumn::Results => ("sealed_result", "uuid_send(id)", Purpose::ValidationResult),
             SealedColumn::Webhooks => ("sealed_answer", "digest", Purpose::Webhook),
             SealedColumn::Replies => ("sealed_answer", "key_hash", Purpose::Reply),
+            SealedColumn::Endpoints => ("sealed_settings", "uuid_send(id)", Purpose::Endpoint),
+            SealedColumn::DeliveryBodies => ("sealed_body", DELIVERY, Purpose::Delivery),
+            SealedColumn::DeliveryReplies => ("sealed_reply", DELIVERY, Purpose::Delivery),
+            SealedColumn::AttemptReplies => ("sealed_reply", ATTEMPT, Purpose::Delivery),
         }
     }
 
@@ -65,7 +73,7 @@ impl Value {
         let (column, key, _) = self.names();
         let table = self.column.table();
         let changed = diesel::sql_query(format!(
-            "update {table} set {column} = $1 where merchant_id = $2 and {key} = $3"
+            "update {table} set {column} = $1 where merchant_id = $2 and ({key}) = $3"
         ))
         .bind::<Binary, _>(sealed)
         .bind::<SqlUuid, _>(self.merchant.0)
@@ -79,7 +87,7 @@ impl Value {
         let (column, key, _) = self.names();
         let table = self.column.table();
         diesel::sql_query(format!(
-            "select {column} as sealed from {table} where merchant_id = $1 and {key} = $2"
+            "select {column} as sealed from {table} where merchant_id = $1 and ({key}) = $2"
         ))
         .bind::<SqlUuid, _>(self.merchant.0)
         .bind::<Binary, _>(&self.key)
@@ -188,6 +196,45 @@ fn fill(
         subject: Uuid::from_slice(&key_hash[..16]).unwrap(),
         plain: "answer".into(),
     });
+    let (endpoint, event) = (Uuid::now_v7(), Uuid::now_v7());
+    let account = call.accounts[0].id.0;
+    for insert in [
+        "insert into webhook_endpoints (merchant_id, id, url, sealed_settings, payload, concurrency)
+         select $1, $2, 'https://shop.example', '', 'FULL', 1 where $3 is not null and $4 is not null",
+        "insert into webhook_deliveries (merchant_id, endpoint_id, subject_id, version, event_id, state, due_at, created_at)
+         values ($1, $2, $3, 1, $4, 'OPEN', now(), now())",
+        "insert into webhook_attempts (merchant_id, endpoint_id, subject_id, version, number, event_id, started_at, failure)
+         values ($1, $2, $3, 1, 1, $4, now(), 'status')",
+    ] {
+        diesel::sql_query(insert)
+            .bind::<SqlUuid, _>(merchant.0)
+            .bind::<SqlUuid, _>(endpoint)
+            .bind::<SqlUuid, _>(account)
+            .bind::<SqlUuid, _>(event)
+            .execute(connection)
+            .unwrap();
+    }
+    values.push(value(SealedColumn::Endpoints, endpoint, "settings"));
+    let delivery = [
+        endpoint.as_bytes(),
+        account.as_bytes(),
+        &1_i32.to_be_bytes()[..],
+    ]
+    .concat();
+    let attempt = [&delivery[..], &1_i16.to_be_bytes()].concat();
+    for (column, key, plain) in [
+        (SealedColumn::DeliveryBodies, &delivery, "body"),
+        (SealedColumn::DeliveryReplies, &delivery, "ok"),
+        (SealedColumn::AttemptReplies, &attempt, "not ok"),
+    ] {
+        values.push(Value {
+            column,
+            merchant,
+            key: key.clone(),
+            subject: event,
+            plain: plain.into(),
+        });
+    }
     for value in &values {
         value.put(connection, &value.seal(keyring));
     }
@@ -270,7 +317,7 @@ fn every_sealed_column_is_reencrypted_once() {
     let of_accounts = sealed(&mut connection, SealedColumn::Details);
     assert_eq!(of_accounts, [(Some(1), 28), (Some(2), 3)].into());
 
-    assert_eq!(rotate(&mut connection, &new, 4), (38, 0, 0));
+    assert_eq!(rotate(&mut connection, &new, 4), (46, 0, 0));
 
     for value in &values {
         value.assert_under(&mut connection, &new, 2);
@@ -286,7 +333,8 @@ fn every_sealed_column_is_reencrypted_once() {
     }
     let tables = |accounts| {
         json!({"customer_accounts": accounts, "validations": 1, "gateway_accounts": 1, "customers": 1,
-            "gateway_notices": 1, "idempotency_records": 1})
+            "gateway_notices": 1, "idempotency_records": 1, "webhook_endpoints": 1, "webhook_deliveries": 2,
+            "webhook_attempts": 1})
     };
     let lines = audited(&mut connection, one);
     assert_eq!(total(&lines), tables(23));
@@ -347,12 +395,12 @@ fn a_killed_rotation_continues() {
     assert_eq!(lines.iter().map(of_table).sum::<u64>(), done);
 
     let (resealed, broken, busy) = rotate(&mut connection, &new, 10);
-    assert_eq!((resealed + done, broken, busy), (55, 0, 0));
+    assert_eq!((resealed + done, broken, busy), (59, 0, 0));
     for value in &values {
         value.assert_under(&mut connection, &new, 2);
     }
     let lines = audited(&mut connection, one);
-    assert_eq!(lines.iter().map(of_table).sum::<u64>(), 55);
+    assert_eq!(lines.iter().map(of_table).sum::<u64>(), 59);
 }
 
 #[test]

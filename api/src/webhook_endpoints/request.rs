@@ -1,0 +1,255 @@
+//! Reads the requests about webhook endpoints, and turns them into what the store needs.
+
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use khata_domain::events::{EndpointId, EventName, Payload};
+use khata_store::webhooks::{
+    Change, Credentials, Endpoint, EndpointSettings, NewEndpoint, PreviousSecret,
+};
+use khata_webhooks::{BasicCredentials, EndpointUrl, WebhookSecret};
+use serde_json::{Map, Value};
+
+use crate::decode::Fields;
+use crate::error::{ApiError, Faults};
+use crate::schema::{
+    BASIC_PASSWORD, BASIC_USER, CALLS_PER_SECOND, CONCURRENCY, ENDPOINT_FIELDS, ENDPOINT_URL,
+    EVENT_NAMES, IS_ORDERED, PAYLOAD, PREVIOUS_SECRET_HOURS, ROTATE_FIELDS, SIGNATURE, Signature,
+};
+
+/// Calls at once if the merchant names no number.
+const DEFAULT_CONCURRENCY: i16 = 32;
+/// Hours for which the secret before signs if the merchant names no number.
+const DEFAULT_HOURS: i64 = 24;
+
+/// The fields of a call that creates or changes an endpoint.
+struct Given {
+    url: Option<EndpointUrl>,
+    /// Empty: all.
+    event_names: Option<Vec<EventName>>,
+    payload: Option<Payload>,
+    is_ordered: Option<bool>,
+    concurrency: Option<i16>,
+    /// `Some(None)`: no limit.
+    calls_per_second: Option<Option<i32>>,
+    signature: Option<Signature>,
+    /// `Some(None)`: none any more.
+    credentials: Option<Option<(String, String)>>,
+}
+
+impl Given {
+    fn read(fields: &mut Fields<'_>, sandbox_mode: bool) -> Self {
+        let url = fields.optional(&ENDPOINT_URL);
+        let number = |number: Option<i64>| number.and_then(|number| i32::try_from(number).ok());
+        let given = Self {
+            url: url.and_then(|text| {
+                EndpointUrl::parse(&text, sandbox_mode)
+                    .map_err(|error| fields.fault(ENDPOINT_URL.name, error.to_string()))
+                    .ok()
+            }),
+            event_names: fields.event_names(&EVENT_NAMES),
+            payload: fields.optional(&PAYLOAD),
+            is_ordered: fields.flag(&IS_ORDERED),
+            concurrency: number(fields.number(&CONCURRENCY))
+                .and_then(|calls| calls.try_into().ok()),
+            calls_per_second: number(fields.number(&CALLS_PER_SECOND))
+                .map(|calls| (calls > 0).then_some(calls)),
+            signature: fields.optional(&SIGNATURE),
+            credentials: credentials(fields),
+        };
+        fields.only(&ENDPOINT_FIELDS);
+        given
+    }
+}
+
+/// Reads the credentials: a user without a password has an empty one.
+fn credentials(fields: &mut Fields<'_>) -> Option<Option<(String, String)>> {
+    let user = fields.optional(&BASIC_USER);
+    let password = fields.optional(&BASIC_PASSWORD);
+    if password.is_some() && user.as_ref().is_none_or(String::is_empty) {
+        if !fields.has(&BASIC_USER) || user.is_some() {
+            fields.fault(BASIC_PASSWORD.name, "requires basic_user");
+        }
+        return None;
+    }
+    let user = user?;
+    if user.is_empty() {
+        return Some(None);
+    }
+    let password = password.unwrap_or_default();
+    if let Err(error) = BasicCredentials::new(&user, &password) {
+        fields.fault(BASIC_USER.name, error.to_string());
+    }
+    Some(Some((user, password)))
+}
+
+/// A valid *create webhook endpoint* call.
+pub(super) struct CreateRequest {
+    url: EndpointUrl,
+    given: Given,
+}
+
+impl CreateRequest {
+    /// Reads a decoded body. Reports every fault.
+    pub(super) fn read(body: &Map<String, Value>, sandbox_mode: bool) -> Result<Self, ApiError> {
+        let mut faults = Faults::default();
+        let fields = &mut Fields::of(body, &mut faults);
+        fields.require(&ENDPOINT_URL);
+        let mut given = Given::read(fields, sandbox_mode);
+        match given.url.take().filter(|_| faults.is_empty()) {
+            Some(url) => Ok(Self { url, given }),
+            None => Err(ApiError::Invalid(faults.into_list())),
+        }
+    }
+
+    /// The settings of the endpoint, with a new secret.
+    pub(super) fn settings(&self) -> EndpointSettings {
+        let given = &self.given;
+        let credentials = given.credentials.clone().flatten();
+        EndpointSettings {
+            url: self.url.as_str().to_owned(),
+            secret: new_secret(),
+            previous: None,
+            signing_key: (given.signature == Some(Signature::V1a)).then(new_signing_key),
+            credentials: credentials.map(|(user, password)| Credentials { user, password }),
+        }
+    }
+
+    /// The endpoint as the store takes it.
+    pub(super) fn to_store<'a>(
+        &'a self,
+        id: EndpointId,
+        sealed_settings: &'a [u8],
+    ) -> NewEndpoint<'a> {
+        let given = &self.given;
+        NewEndpoint {
+            id,
+            url: self.url.as_str(),
+            sealed_settings,
+            event_names: given.event_names.as_deref().unwrap_or_default(),
+            payload: given.payload.unwrap_or(Payload::Full),
+            is_ordered: given.is_ordered.unwrap_or(true),
+            concurrency: given.concurrency.unwrap_or(DEFAULT_CONCURRENCY),
+            calls_per_second: given.calls_per_second.flatten(),
+        }
+    }
+}
+
+/// A valid *change webhook endpoint* call.
+pub(super) struct ChangeRequest(Given);
+
+impl ChangeRequest {
+    /// Reads a decoded body. Reports every fault.
+    pub(super) fn read(body: &Map<String, Value>, sandbox_mode: bool) -> Result<Self, ApiError> {
+        let mut faults = Faults::default();
+        let given = Given::read(&mut Fields::of(body, &mut faults), sandbox_mode);
+        faults.check()?;
+        Ok(Self(given))
+    }
+
+    /// Changes an endpoint and its settings. Returns the names of the secrets that change.
+    pub(super) fn apply(
+        &self,
+        endpoint: &mut Endpoint,
+        settings: &mut EndpointSettings,
+    ) -> Vec<&'static str> {
+        let given = &self.0;
+        if let Some(url) = &given.url {
+            url.as_str().clone_into(&mut endpoint.url);
+            url.as_str().clone_into(&mut settings.url);
+        }
+        if let Some(names) = &given.event_names {
+            endpoint.event_names = names.iter().map(EventName::to_string).collect();
+        }
+        if let Some(payload) = given.payload {
+            endpoint.payload = payload;
+        }
+        if let Some(is_ordered) = given.is_ordered {
+            endpoint.is_ordered = is_ordered;
+        }
+        if let Some(concurrency) = given.concurrency {
+            endpoint.concurrency = concurrency;
+        }
+        if let Some(calls) = given.calls_per_second {
+            endpoint.calls_per_second = calls;
+        }
+        match given.signature {
+            Some(Signature::V1) => settings.signing_key = None,
+            Some(Signature::V1a) if settings.signing_key.is_none() => {
+                settings.signing_key = Some(new_signing_key());
+            }
+            Some(Signature::V1a) | None => {}
+        }
+        let Some(credentials) = &given.credentials else {
+            return Vec::new();
+        };
+        let credentials = credentials.clone();
+        let credentials = credentials.map(|(user, password)| Credentials { user, password });
+        if settings.credentials == credentials {
+            return Vec::new();
+        }
+        settings.credentials = credentials;
+        vec!["credentials"]
+    }
+}
+
+/// All settings of an endpoint as the store takes a change, but the names of its events only if they change.
+pub(super) fn to_store<'a>(
+    endpoint: &'a Endpoint,
+    event_names: Option<&'a [EventName]>,
+    sealed_settings: &'a [u8],
+) -> Change<'a> {
+    Change {
+        url: Some(&endpoint.url),
+        sealed_settings: Some(sealed_settings),
+        event_names,
+        payload: Some(endpoint.payload),
+        is_ordered: Some(endpoint.is_ordered),
+        concurrency: Some(endpoint.concurrency),
+        calls_per_second: Some(endpoint.calls_per_second),
+    }
+}
+
+/// A valid *rotate secret* call.
+pub(super) struct NewSecret {
+    /// Until when the secret before signs; `None`: no longer.
+    until: Option<DateTime<Utc>>,
+}
+
+impl NewSecret {
+    pub(super) fn read(body: &Map<String, Value>, now: DateTime<Utc>) -> Result<Self, ApiError> {
+        let mut faults = Faults::default();
+        let fields = &mut Fields::of(body, &mut faults);
+        let hours = fields
+            .number(&PREVIOUS_SECRET_HOURS)
+            .unwrap_or(DEFAULT_HOURS);
+        fields.only(&ROTATE_FIELDS);
+        faults.check()?;
+        Ok(Self {
+            until: (hours > 0).then(|| now + TimeDelta::hours(hours)),
+        })
+    }
+
+    /// Replaces the secret. Returns the names of the secrets that change.
+    pub(super) fn apply(&self, settings: &mut EndpointSettings) -> Vec<&'static str> {
+        let secret = std::mem::replace(&mut settings.secret, new_secret());
+        settings.previous = self.until.map(|until| PreviousSecret { secret, until });
+        vec!["secret"]
+    }
+}
+
+/// Reads the body of a call that has no fields.
+pub(super) fn read_nothing(body: &Map<String, Value>) -> Result<(), ApiError> {
+    let mut faults = Faults::default();
+    Fields::of(body, &mut faults).only(&[]);
+    faults.check()
+}
+
+fn new_secret() -> String {
+    WebhookSecret::generate_symmetric().expose().to_string()
+}
+
+fn new_signing_key() -> String {
+    WebhookSecret::generate_asymmetric().expose().to_string()
+}

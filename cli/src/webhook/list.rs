@@ -1,0 +1,149 @@
+//! `khata webhook list` and `show`.
+
+use khata_config::SandboxSettings;
+use khata_crypto::KeyringSettings;
+use khata_store::webhooks::{self, Endpoint, shown_url};
+use serde_json::{Value, json};
+
+use super::settings::{public_key, unseal};
+use super::which::{FoundEndpoint, WhichEndpoint};
+use crate::options::{CommonOptions, find_merchant};
+use crate::output::{NONE, Table, joined_or, or_none, time, yes_or_no};
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct List {
+    /// Name or id of the merchant, if not of all
+    #[arg(long)]
+    merchant: Option<String>,
+    #[command(flatten)]
+    common: CommonOptions,
+}
+
+impl List {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let mut connection = self.common.connect()?;
+        let merchant = match &self.merchant {
+            Some(merchant) => Some(find_merchant(&mut connection, merchant)?.id),
+            None => None,
+        };
+        let endpoints = webhooks::all(&mut connection, merchant)?;
+        let list: Vec<Value> = endpoints.iter().map(json_of).collect();
+        let headings = [
+            "ENDPOINT",
+            "MERCHANT",
+            "STATE",
+            "TYPES",
+            "PAYLOAD",
+            "LAST SUCCESS",
+            "URL",
+        ];
+        let rows = endpoints.iter().map(|endpoint| {
+            [
+                endpoint.id.to_string(),
+                endpoint.merchant.to_string(),
+                state(endpoint).to_owned(),
+                joined_or(endpoint.event_names.iter().cloned(), "all"),
+                endpoint.payload.to_string(),
+                or_none(endpoint.last_success_at.map(time)),
+                shown_url(&endpoint.url),
+            ]
+        });
+        let text = Table::rows(headings, rows).to_string();
+        self.common
+            .print(&json!({ "webhook_endpoints": list }), &text)
+    }
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    which: WhichEndpoint,
+    #[command(flatten)]
+    keyring: KeyringSettings,
+    #[command(flatten)]
+    sandbox: SandboxSettings,
+}
+
+impl Show {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let keyring = self.keyring.load(self.sandbox.sandbox_mode)?;
+        let (_, FoundEndpoint { merchant, endpoint }) = self.which.find()?;
+        let settings = unseal(&keyring, &endpoint)?;
+        let until = settings.previous.as_ref().map(|before| time(before.until));
+        let user = settings.credentials.as_ref().map(|basic| &basic.user);
+        let mut document = json_of(&endpoint);
+        document["public_key"] = json!(public_key(&settings));
+        document["basic_user"] = json!(user);
+        document["old_secret_until"] = json!(until);
+        let types = joined_or(endpoint.event_names.iter().cloned(), "all");
+        let per_second = endpoint
+            .calls_per_second
+            .map_or_else(|| "any number".to_owned(), |calls| calls.to_string());
+        let calls = format!("{} at once, {per_second} a second", endpoint.concurrency);
+        let facts = Table::facts()
+            .fact("endpoint", endpoint.id)
+            .fact("merchant", &merchant.name)
+            .fact("url", shown_url(&endpoint.url))
+            .fact("state", in_words(&endpoint))
+            .fact("last success", or_none(endpoint.last_success_at.map(time)))
+            .fact("types", types)
+            .fact("payload", endpoint.payload)
+            .fact("ordered", yes_or_no(endpoint.is_ordered))
+            .fact("calls", calls)
+            .fact("basic user", or_none(user))
+            .fact("public key", or_none(public_key(&settings)))
+            .fact("old secret signs until", or_none(until.as_ref()))
+            .fact("created", time(endpoint.created_at))
+            .fact("changed", time(endpoint.updated_at));
+        self.which.common.print(&document, &facts.to_string())
+    }
+}
+
+/// Returns the state of an endpoint: ENABLED, FAILING (enabled, and no call succeeded since the last failure) or DISABLED.
+fn state(endpoint: &Endpoint) -> &'static str {
+    match (endpoint.disabled_at, endpoint.failing_since) {
+        (Some(_), _) => "DISABLED",
+        (None, Some(_)) => "FAILING",
+        (None, None) => "ENABLED",
+    }
+}
+
+/// Returns the state with its times.
+fn in_words(endpoint: &Endpoint) -> String {
+    let state = state(endpoint);
+    match (endpoint.disabled_at, endpoint.failing_since) {
+        (Some(at), _) => {
+            let by = endpoint.disabled_by.map_or(NONE, |by| by.as_str());
+            format!(
+                "{state} by {by} at {}; `khata webhook enable` lets the calls begin again",
+                time(at)
+            )
+        }
+        (None, Some(since)) => format!(
+            "{state}: no call has succeeded since {}; disabled after five days without one success",
+            time(since)
+        ),
+        (None, None) => state.to_owned(),
+    }
+}
+
+/// Returns what lists and commands show of an endpoint: no secret.
+pub(super) fn json_of(endpoint: &Endpoint) -> Value {
+    json!({
+        "id": endpoint.id.to_string(),
+        "merchant_id": endpoint.merchant.to_string(),
+        "url": shown_url(&endpoint.url),
+        "event_names": endpoint.event_names,
+        "payload": endpoint.payload.as_str(),
+        "is_ordered": endpoint.is_ordered,
+        "concurrency": endpoint.concurrency,
+        "calls_per_second": endpoint.calls_per_second,
+        "state": state(endpoint),
+        "disabled_at": endpoint.disabled_at.map(time),
+        "disabled_by": endpoint.disabled_by.map(|by| by.as_str()),
+        "failing_since": endpoint.failing_since.map(time),
+        "last_success_at": endpoint.last_success_at.map(time),
+        "created_at": time(endpoint.created_at),
+        "updated_at": time(endpoint.updated_at),
+    })
+}

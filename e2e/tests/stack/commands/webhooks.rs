@@ -1,0 +1,280 @@
+//! `khata webhook` and `khata event`.
+
+use anyhow::Result;
+use khata_e2e::TestStack;
+use khata_e2e::client::text;
+use serde_json::{Value, json};
+
+use super::{assert_fails, audited, document_of, without_workers};
+use crate::requests::bank;
+
+const MERCHANT: [&str; 2] = ["--merchant", "e2e"];
+const URL: &str = "https://hooks.example/khata?token=hush-hush";
+
+fn webhook(stack: &TestStack, command: &[&str], options: &[&str]) -> Result<Value> {
+    let group = ["webhook"];
+    document_of(stack, &[&group, command, &MERCHANT, options].concat())
+}
+
+fn event(stack: &TestStack, command: &[&str], options: &[&str]) -> Result<Value> {
+    let group = ["event"];
+    document_of(stack, &[&group, command, &MERCHANT, options].concat())
+}
+
+#[tokio::test]
+async fn an_endpoint_is_added_changed_and_deleted_by_commands() -> Result<()> {
+    let stack = TestStack::start(without_workers()).await?;
+    let password = stack.write_file("password", "open sesame\n")?;
+    let options = [
+        "--url",
+        URL,
+        "--type",
+        "CUSTOMER_ACCOUNT_ACTIVE,CUSTOMER_ACCOUNT_FAILURE",
+        "--payload",
+        "masked",
+        "--ed25519",
+        "true",
+        "--basic-user",
+        "khata",
+        "--basic-password-file",
+        &password,
+    ];
+    let added = webhook(&stack, &["add"], &options)?;
+    let id = text(&added, "/id");
+    let first_secret = text(&added, "/secret");
+    assert!(first_secret.starts_with("whsec_"), "{added}");
+    assert!(text(&added, "/public_key").starts_with("whpk_"), "{added}");
+    // Only the commands that make a secret show one.
+    let shown = webhook(&stack, &["show", id], &[])?;
+    assert_eq!(shown["secret"], Value::Null);
+    assert_eq!(shown["url"], "https://hooks.example/khata?***");
+    assert_eq!(shown["payload"], "MASKED");
+    assert_eq!(shown["basic_user"], "khata");
+    assert_eq!(
+        (&shown["concurrency"], &shown["is_ordered"]),
+        (&json!(32), &json!(true))
+    );
+    assert_eq!(shown["public_key"], added["public_key"]);
+
+    let set = |options: &[&str]| webhook(&stack, &["set", id], options);
+    let changes = [
+        "--payload",
+        "thin",
+        "--all-types",
+        "--concurrency",
+        "4",
+        "--calls-per-second",
+        "50",
+    ];
+    let changed = set(&changes)?;
+    assert_eq!(
+        changed["changed"]["payload"],
+        json!({"from": "MASKED", "to": "THIN"})
+    );
+    assert_eq!(
+        changed["changed"]["calls_per_second"],
+        json!({"from": null, "to": 50})
+    );
+    assert_eq!(changed["event_names"], json!([]));
+    let again = stack.command(&[&["webhook", "set", id], &MERCHANT[..], &changes].concat())?;
+    assert!(again.contains("Nothing to change"), "{again}");
+    let changed = set(&[
+        "--url",
+        "https://hooks.example/khata?token=other",
+        "--no-basic",
+        "--calls-per-second",
+        "0",
+    ])?;
+    assert_eq!(changed["changed"]["url"], "changed");
+    assert_eq!(changed["changed"]["credentials"], "changed");
+    assert_eq!(
+        changed["changed"]["calls_per_second"],
+        json!({"from": 50, "to": null})
+    );
+    assert_eq!(set(&["--ed25519", "false"])?["public_key"], Value::Null);
+
+    let rotated = webhook(&stack, &["rotate-secret", id], &[])?;
+    assert_ne!(rotated["secret"], added["secret"]);
+    let until = webhook(&stack, &["show", id], &[])?["old_secret_until"].clone();
+    assert_eq!(until, rotated["old_secret_until"]);
+    let at_once = webhook(&stack, &["rotate-secret", id], &["--overlap-hours", "0"])?;
+    assert_eq!(at_once["old_secret_until"], Value::Null);
+
+    let disabled = webhook(&stack, &["disable", id], &[])?;
+    assert_eq!(
+        (&disabled["state"], &disabled["disabled_by"]),
+        (&json!("DISABLED"), &json!("OPERATOR"))
+    );
+    assert_eq!(webhook(&stack, &["disable", id], &[])?["changed"], false);
+    let test = [&["webhook", "test", id], &MERCHANT[..]].concat();
+    assert_fails(&stack, &test, 1, "is disabled")?;
+    let enabled = stack.command(&[&["webhook", "enable", id], &MERCHANT[..]].concat())?;
+    assert!(
+        enabled.contains("khata event replay --merchant e2e"),
+        "{enabled}"
+    );
+    let waiting = [&test[..], &["--wait", "1"]].concat();
+    assert_fails(&stack, &waiting, 1, "no worker made a call within 1 s")?;
+
+    let listed = webhook(&stack, &["list"], &[])?;
+    assert_eq!(
+        listed["webhook_endpoints"].as_array().map(Vec::len),
+        Some(1)
+    );
+    assert_eq!(webhook(&stack, &["delete", id], &[])?["deleted"], true);
+    let show = [&["webhook", "show", id], &MERCHANT[..]].concat();
+    assert_fails(&stack, &show, 1, "has no webhook endpoint")?;
+
+    let log = audited(&stack, "webhook.%")?;
+    let actions: Vec<&str> = log.iter().map(|line| text(line, "/0")).collect();
+    assert_eq!(
+        actions,
+        [
+            "webhook.add",
+            "webhook.set",
+            "webhook.set",
+            "webhook.set",
+            "webhook.rotate-secret",
+            "webhook.rotate-secret",
+            "webhook.disable",
+            "webhook.enable",
+            "webhook.test",
+            "webhook.delete"
+        ],
+        "{log:?}"
+    );
+    assert_eq!(log[0][2]["changes"]["secret"], "changed");
+    // No secret is in the database in plain text.
+    let dump = stack.database.dump()?.join("\n");
+    for secret in [
+        first_secret,
+        text(&at_once, "/secret"),
+        "hush-hush",
+        "open sesame",
+    ] {
+        assert!(!dump.contains(secret), "{secret}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_endpoint_needs_a_public_url_and_there_are_at_most_twenty() -> Result<()> {
+    let stack = TestStack::start(without_workers()).await?;
+    let add = [&["webhook", "add"], &MERCHANT[..], &["--url"]].concat();
+    for (url, says) in [
+        ("hooks.example", "the URL must be absolute"),
+        ("ftp://hooks.example/", "must begin with https://"),
+        (
+            "https://user:password@hooks.example/",
+            "no user and no password",
+        ),
+        ("https://10.0.0.1/", "a private address"),
+        ("https://169.254.169.254/latest", "a link-local address"),
+    ] {
+        assert_fails(&stack, &[&add[..], &[url]].concat(), 1, says)?;
+    }
+    for (option, value) in [
+        ("--type", "ACTIVE"),
+        ("--payload", "small"),
+        ("--concurrency", "257"),
+        ("--calls-per-second", "10001"),
+    ] {
+        assert_fails(
+            &stack,
+            &[&add[..], &[URL, option, value]].concat(),
+            2,
+            option,
+        )?;
+    }
+    // Outside sandbox mode, this machine is no public address.
+    let local = "khata webhook add --merchant e2e --actor asha --url http://127.0.0.1:8080/";
+    let ran = stack.shell(local, &[("KHATA_SANDBOX_MODE", "false")])?;
+    assert!(ran.stderr.contains("must begin with https://"), "{ran:?}");
+    for _ in 0..20 {
+        webhook(&stack, &["add"], &["--url", URL])?;
+    }
+    assert_fails(
+        &stack,
+        &[&add[..], &[URL]].concat(),
+        1,
+        "20 webhook endpoints",
+    )
+}
+
+#[tokio::test]
+async fn events_are_listed_shown_and_replayed() -> Result<()> {
+    let stack = TestStack::start(without_workers()).await?;
+    let added = webhook(&stack, &["add"], &["--url", URL])?;
+    let endpoint = text(&added, "/id");
+    let account = stack
+        .api
+        .create("known", &bank("50000001", "AABF0008032"))
+        .await?;
+    let account = account.account()?;
+
+    let listed = event(&stack, &["list"], &["--since", "1h"])?;
+    let created = &listed["events"][0];
+    assert_eq!(created["event_name"], "CUSTOMER_ACCOUNT_CREATED");
+    assert_eq!(created["subject_id"], account["id"]);
+    assert_eq!(created["version"], 1);
+    let id = text(created, "/id");
+    for options in [
+        ["--type", "CUSTOMER_ACCOUNT_ACTIVE"],
+        ["--until", "1h"],
+        ["--before", id],
+    ] {
+        let none = event(&stack, &["list"], &options)?;
+        assert_eq!(none["events"], json!([]), "{options:?}");
+    }
+    let shown = event(&stack, &["show", id], &[])?;
+    let delivery = &shown["deliveries"][0];
+    assert_eq!(delivery["endpoint_id"], endpoint);
+    assert_eq!(
+        (&delivery["state"], &delivery["attempts"]),
+        (&json!("OPEN"), &json!(0))
+    );
+    let open = webhook(&stack, &["deliveries"], &["--state", "open", "--attempts"])?;
+    assert_eq!(open["deliveries"][0]["event_id"], id);
+    let other = "evt_01k82u7s7aeqraoh1tia1a3hc8";
+    let show = [&["event", "show", other], &MERCHANT[..]].concat();
+    assert_fails(&stack, &show, 1, "has no event")?;
+
+    // What is due is not opened again; what waits for its next attempt becomes due.
+    let replay = |options: &[&str]| event(&stack, &["replay"], options);
+    assert_eq!(replay(&["--since", "1h"])?["deliveries"], 0);
+    let later = "update webhook_deliveries set attempts = 9, failures = 9, due_at = now() + interval '10 hours'";
+    stack.database.execute(later)?;
+    assert_eq!(
+        replay(&["--since", "1h", "--undelivered", "--dry-run"])?["deliveries"],
+        1
+    );
+    assert_eq!(
+        replay(&["--since", "1h", "--undelivered"])?["deliveries"],
+        1
+    );
+    let due = "select count(*) from webhook_deliveries where due_at <= now() and attempts = 9 and failures = 0";
+    assert_eq!(stack.database.number(due)?, 1);
+    let delivered = "update webhook_deliveries set state = 'DELIVERED', delivered_at = now()";
+    stack.database.execute(delivered)?;
+    assert_eq!(
+        replay(&["--since", "1h", "--undelivered"])?["deliveries"],
+        0
+    );
+    assert_eq!(replay(&[id, "--endpoint", endpoint])?["deliveries"], 1);
+    let which = [&["event", "replay"], &MERCHANT[..]].concat();
+    assert_fails(&stack, &which, 2, "--since")?;
+
+    let log = audited(&stack, "event.%")?;
+    let subjects: Vec<&str> = log.iter().map(|line| text(line, "/1")).collect();
+    assert_eq!(subjects.len(), 4, "{log:?}");
+    assert_eq!(subjects[3], id);
+    assert_eq!(log[1][2]["undelivered"], true);
+
+    // Another merchant has neither the event nor the endpoint.
+    stack.issue_key("other")?;
+    for command in [["event", "show", id], ["webhook", "show", endpoint]] {
+        let command = [&command[..], &["--merchant", "other"]].concat();
+        assert_fails(&stack, &command, 1, "other has no")?;
+    }
+    Ok(())
+}
