@@ -71,8 +71,6 @@ pub const RIGHTS: [(&str, [&str; 3]); 23] = [
 /// The columns of `customers` that an event shows: no contact data.
 const CUSTOMER_NAMES: &str = "select (merchant_id, id, object_reference_id)";
 const WRITE_AND_DELETE: &str = "select, insert, update, delete";
-/// The columns of `customers` that events show: no contact.
-const CUSTOMER_NAMES: &str = "select (merchant_id, id, object_reference_id)";
 /// The columns of `api_keys` that the metric of expiring keys reads: no hash.
 const KEY_EXPIRY: &str = "select (merchant_id, id, scope, created_at, expires_at, revoked_at)";
 

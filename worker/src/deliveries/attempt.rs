@@ -27,8 +27,6 @@ use crate::labels::AttemptResult;
 use crate::metrics::Metrics;
 
 const SETTLE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-/// Why an attempt without a body failed.
-
 /// Makes attempts; shared by all tasks of the worker.
 pub(crate) struct Attempts {
     pub(crate) lane: Lane<DeliveryCommits>,

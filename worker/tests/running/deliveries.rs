@@ -221,11 +221,7 @@ async fn an_endpoint_that_replies_410_is_disabled_and_the_others_are_told() {
         disabled.id
     );
     assert_eq!(number(&mut workshop.connection, &audited), 1);
-<<<<<<< HEAD
     // The event waits until the endpoint is enabled again.
-=======
-    // It gets its events when it is enabled again.
->>>>>>> events
     assert_eq!(
         count(
             &mut workshop,
