@@ -42,7 +42,7 @@ const EVENT_COLUMNS: &str = "e.id as event_id, e.position, e.subject_id, e.versi
 /// Returns the CTEs `event` and `delivery`: they write the events that `changes` selects, with these columns after the first seven, and
 /// the deliveries to the merchants' endpoints.
 pub(super) fn record(columns: &[&str], changes: &str) -> String {
-    let columns: String = columns.iter().map(|column| format!(", {column}")).collect();
+    let columns: String = columns.iter().flat_map(|column| [", ", *column]).collect();
     format!(
         "event as (
             insert into events (merchant_id, id, position, subject_id, version, name, created_at{columns})
