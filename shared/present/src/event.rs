@@ -73,6 +73,7 @@ impl AccountEvent {
 
 /// One event, as a webhook or the list of events reports it.
 #[derive(Serialize, ToSchema)]
+#[allow(clippy::struct_field_names, reason = "the members of the contract")]
 pub struct Event {
     /// Stays the same when the event is sent again.
     #[schema(
