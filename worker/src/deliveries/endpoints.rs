@@ -349,21 +349,18 @@ impl Endpoints {
             return;
         };
         endpoint.is_claiming = false;
-        match calls {
-            Some(calls) => {
-                endpoint.in_progress += calls;
-                self.in_progress += calls;
-                if let Some(budget) = &mut endpoint.budget {
-                    budget.take(calls, now);
-                }
-                if i64::try_from(calls).is_ok_and(|calls| calls >= claim.wanted.calls) {
-                    endpoint.due_at = Some(now);
-                }
+        if let Some(calls) = calls {
+            endpoint.in_progress += calls;
+            self.in_progress += calls;
+            if let Some(budget) = &mut endpoint.budget {
+                budget.take(calls, now);
             }
-            None => {
-                endpoint.due_at = Some(now + CLAIM_RETRY);
-                endpoint.lost_at = Some(now + LOST_AFTER + LOST_MARGIN);
+            if i64::try_from(calls).is_ok_and(|calls| calls >= claim.wanted.calls) {
+                endpoint.due_at = Some(now);
             }
+        } else {
+            endpoint.due_at = Some(now + CLAIM_RETRY);
+            endpoint.lost_at = Some(now + LOST_AFTER + LOST_MARGIN);
         }
         if calls != Some(0) {
             endpoint.busy_at = now;
