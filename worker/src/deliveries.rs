@@ -13,6 +13,7 @@ mod deliverer;
 mod disable;
 mod endpoints;
 mod sender;
+mod shares;
 mod signals;
 mod slot;
 mod spans;

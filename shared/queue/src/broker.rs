@@ -149,6 +149,6 @@ async fn consume(
         .await
 }
 
-pub(super) fn text(value: &str) -> AMQPValue {
+fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }

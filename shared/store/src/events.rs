@@ -19,7 +19,7 @@ use khata_domain::{AccountStatus, MerchantId, Method, PendingReason, ValidationI
 
 /// The position of an event that the transaction writes, unless the account's event before has a greater one.
 pub(super) const POSITION: &str =
-    "((select base from event_clock) + pg_current_xact_id()::text::bigint)";
+    "((select base from event_clock where is_only) + pg_current_xact_id()::text::bigint)";
 
 /// The columns of an event that keep what later changes overwrite, and their values, of an account `a` and its validation `v`.
 pub(super) const SNAPSHOT_COLUMNS: &str =
@@ -42,7 +42,7 @@ const EVENT_COLUMNS: &str = "e.id as event_id, e.position, e.subject_id, e.versi
 /// Returns the CTEs `event` and `delivery`: they write the events that `changes` selects, with these columns after the first seven, and
 /// the deliveries to the merchants' endpoints.
 pub(super) fn record(columns: &[&str], changes: &str) -> String {
-    let columns: String = columns.iter().map(|column| format!(", {column}")).collect();
+    let columns: String = columns.iter().flat_map(|column| [", ", *column]).collect();
     format!(
         "event as (
             insert into events (merchant_id, id, position, subject_id, version, name, created_at{columns})
@@ -152,7 +152,7 @@ pub fn list(
         "with e as materialized (
             select * from events
             where merchant_id = $1 and position >= $2 and (position, version, id) > ($2, $3, $4)
-              and position < (select base from event_clock) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+              and position < (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
             order by position, version, id limit $5
          ), last as (
             select id from e order by position desc, version desc, id desc limit 1
@@ -200,7 +200,7 @@ fn has_after(
     let more: Option<EventId> = statement(
         "select id from events
          where merchant_id = $1 and position >= $2 and (position, version, id) > ($2, $3, $4)
-           and position < (select base from event_clock) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+           and position < (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
          order by position, version, id limit 1",
     )
     .bind(merchant)

@@ -27,8 +27,6 @@ use crate::labels::AttemptResult;
 use crate::metrics::Metrics;
 
 const SETTLE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-/// Why an attempt without a body failed.
-
 /// Makes attempts; shared by all tasks of the worker.
 pub(crate) struct Attempts {
     pub(crate) lane: Lane<DeliveryCommits>,
@@ -40,7 +38,7 @@ pub(crate) struct Attempts {
     pub(crate) sandbox_mode: bool,
 }
 
-/// What an attempt led to.
+/// The end of an attempt.
 struct Outcome {
     after: AfterAttempt,
     /// Why it failed, one word.
@@ -163,7 +161,7 @@ impl Attempts {
             AfterAttempt::Delivered => (DeliveryState::Delivered, Duration::ZERO),
             AfterAttempt::RetryIn(delay) => (DeliveryState::Open, delay),
             AfterAttempt::GiveUp => (DeliveryState::GivenUp, Duration::ZERO),
-            // It waits until the endpoint is enabled again.
+            // The delivery waits until the endpoint is enabled again.
             AfterAttempt::Gone => match self.decide(delivery, None) {
                 AfterAttempt::RetryIn(delay) => (DeliveryState::Open, delay),
                 _ => (DeliveryState::GivenUp, Duration::ZERO),
@@ -273,7 +271,8 @@ impl Attempts {
     }
 }
 
-/// Decides what follows an attempt that ends at `now`. A replay begins the schedule anew, and a lost attempt is none of it.
+/// Decides what follows an attempt that ends at `now`. The schedule counts failed attempts since the first one or the replay, and
+/// no lost ones.
 fn decide(
     delivery: &StartedDelivery,
     reply: Option<&EndpointReply>,

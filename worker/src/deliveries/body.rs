@@ -15,7 +15,7 @@ pub(crate) struct Started {
     pub(super) subject: Option<Subject>,
 }
 
-/// What an event is about, as it is now.
+/// The object of an event, as it is now.
 #[derive(Debug)]
 pub(super) enum Subject {
     Account(Box<events::AccountEvent>),
@@ -52,8 +52,8 @@ impl Started {
         }
         let body = match self.subject.take().ok_or(BodyError::Gone)? {
             Subject::Account(of) => {
-                let (event, account) = (&of.event, of.account);
-                let event = AccountEvent::of(event, &account).ok_or(BodyError::Gone)?;
+                let events::AccountEvent { event, account } = *of;
+                let event = AccountEvent::of(&event, &account).ok_or(BodyError::Gone)?;
                 khata_present::event(keyring, merchant, &event, account, payload)?
             }
             Subject::Endpoint(event, endpoint) => {

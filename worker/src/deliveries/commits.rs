@@ -44,9 +44,9 @@ pub(crate) enum CommitResult {
     Disabled(bool),
 }
 
-/// What a worker wants to own.
+/// The endpoints that a worker wants to own.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OwnershipRequest {
+pub(crate) struct OwnershipRequest {
     /// The worker's endpoints, with the versions of the settings that it has read.
     pub(super) owned: Vec<(EndpointKey, i32)>,
     /// Own these for longer.
@@ -56,13 +56,13 @@ pub(super) struct OwnershipRequest {
     pub(super) acquire: i64,
 }
 
-/// What a worker owns.
+/// The endpoints that a worker owns.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ownership {
+pub(crate) struct Ownership {
     /// The endpoints that it still owns, if it renewed them.
     pub(super) renewed: Vec<Owned>,
     pub(super) acquired: Vec<EndpointKey>,
-    /// Those with new settings.
+    /// Endpoints with new settings.
     pub(super) changed: Vec<Endpoint>,
     /// Time to the next due delivery of each with an open one.
     pub(super) next_due: Vec<(EndpointKey, Duration)>,

@@ -49,6 +49,7 @@ pub(crate) struct Deliverer {
     /// When to ask for ownership next, and when it was renewed.
     ask_at: Instant,
     renewed_at: Instant,
+    /// The log says that Postgres is unavailable.
     has_failed: bool,
     /// Merchants that other workers serve: a signal of theirs needs no question.
     of_others: HashSet<MerchantId>,
@@ -139,6 +140,10 @@ impl Deliverer {
                 let result = claim.result.await;
                 self.begin(claim.what, result);
             }
+            if let Some(asked) = asked {
+                let result = asked.result.await;
+                self.owns(&asked.what, result);
+            }
             while self.endpoints.in_progress() > 0
                 && let Some(ended) = self.ended.1.recv().await
             {
@@ -177,9 +182,12 @@ impl Deliverer {
         let mut started = match result {
             Ok(Ok(CommitResult::Claimed(started))) => started,
             failed => {
-                if let Ok(Err(failure)) = failed {
+                if !self.has_failed
+                    && let Ok(Err(failure)) = failed
+                {
                     warn!(error = %failure, "deliveries not claimed; retrying");
                 }
+                self.has_failed = true;
                 for claim in &claims {
                     self.endpoints.claimed(claim, None, now);
                 }

@@ -1,6 +1,6 @@
 //! The endpoints that this worker owns: how many calls each can take now.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,17 @@ use khata_store::webhooks::{Endpoint, LOST_AFTER, Owned, Wanted};
 
 use super::call_budget::CallBudget;
 use super::sender::EndpointSender;
+use super::shares::{Ready, share_out};
 use super::slot::Ended;
-use crate::turns::SHARE;
+use crate::turns::share_of_one;
 
 /// Time without open deliveries after which an endpoint is given up.
 const IDLE_TIME: Duration = Duration::from_mins(1);
 /// An attempt counts as lost by Postgres's clock; the claim comes this much later.
 const LOST_MARGIN: Duration = Duration::from_secs(1);
+
+/// Pause after a claim that was not committed.
+const CLAIM_RETRY: Duration = Duration::from_millis(500);
 
 /// The endpoints of one worker.
 #[derive(Default)]
@@ -52,14 +56,14 @@ struct OwnedEndpoint {
     last_turn: u64,
 }
 
-/// What a claim asks for.
+/// A claim at one endpoint.
 #[derive(Clone)]
 pub(super) struct Claim {
     pub(super) wanted: Wanted,
     pub(super) sender: Arc<EndpointSender>,
 }
 
-/// What a result changed at the circuit of an endpoint.
+/// A change of an endpoint's circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CircuitChange {
     Opened(DateTime<Utc>),
@@ -182,7 +186,9 @@ impl Endpoints {
         endpoint.version = settings.version;
         endpoint.is_enabled = settings.disabled_at.is_none();
         endpoint.sender = sender;
-        endpoint.concurrency = usize::try_from(settings.concurrency).unwrap_or(1).max(1);
+        let concurrency = usize::try_from(settings.concurrency).unwrap_or(1).max(1);
+        // A slow endpoint leaves a part of its merchant's calls to the merchant's others.
+        endpoint.concurrency = concurrency.min(share_of_one(share_of_one(self.concurrency)));
         let limit = settings.calls_per_second;
         let limit = limit.and_then(|limit| u32::try_from(limit).ok());
         endpoint.budget = limit.map(|limit| CallBudget::new(limit, now));
@@ -343,21 +349,18 @@ impl Endpoints {
             return;
         };
         endpoint.is_claiming = false;
-        match calls {
-            Some(calls) => {
-                endpoint.in_progress += calls;
-                self.in_progress += calls;
-                if let Some(budget) = &mut endpoint.budget {
-                    budget.take(calls, now);
-                }
-                if i64::try_from(calls).is_ok_and(|calls| calls >= claim.wanted.calls) {
-                    endpoint.due_at = Some(now);
-                }
+        if let Some(calls) = calls {
+            endpoint.in_progress += calls;
+            self.in_progress += calls;
+            if let Some(budget) = &mut endpoint.budget {
+                budget.take(calls, now);
             }
-            None => {
-                endpoint.due_at = Some(now + CLAIM_RETRY);
-                endpoint.lost_at = Some(now + LOST_AFTER + LOST_MARGIN);
+            if i64::try_from(calls).is_ok_and(|calls| calls >= claim.wanted.calls) {
+                endpoint.due_at = Some(now);
             }
+        } else {
+            endpoint.due_at = Some(now + CLAIM_RETRY);
+            endpoint.lost_at = Some(now + LOST_AFTER + LOST_MARGIN);
         }
         if calls != Some(0) {
             endpoint.busy_at = now;
@@ -412,68 +415,6 @@ impl Endpoints {
         }
         counts
     }
-}
-
-/// Pause after a claim that was not committed.
-const CLAIM_RETRY: Duration = Duration::from_millis(500);
-
-/// An endpoint that can take calls now.
-#[derive(Clone, Copy, Debug)]
-struct Ready {
-    key: EndpointKey,
-    in_progress: usize,
-    last_turn: u64,
-    calls: usize,
-}
-
-/// Shares the free calls of a worker out: each to the merchant with the fewest in progress, and there to the endpoint with the fewest.
-/// No merchant may have more than [`SHARE`] times the calls that stay free, so that slow endpoints leave calls to the others.
-fn share_out(
-    free: usize,
-    ready: &[Ready],
-    in_progress: &HashMap<MerchantId, usize>,
-) -> Vec<(EndpointKey, usize)> {
-    let mut merchants: HashMap<MerchantId, BTreeSet<(usize, u64, usize)>> = HashMap::new();
-    for (place, one) in ready.iter().enumerate() {
-        let endpoints = merchants.entry(one.key.merchant).or_default();
-        endpoints.insert((one.in_progress, one.last_turn, place));
-    }
-    let last_turn = |endpoints: &BTreeSet<(usize, u64, usize)>| {
-        let turns = endpoints.iter().map(|(_, last_turn, _)| *last_turn);
-        turns.min().unwrap_or(0)
-    };
-    let order = merchants.iter().map(|(merchant, endpoints)| {
-        let calls = in_progress.get(merchant).copied().unwrap_or(0);
-        (calls, last_turn(endpoints), *merchant)
-    });
-    let mut order: BTreeSet<(usize, u64, MerchantId)> = order.collect();
-    let (mut left, mut calls) = (free, BTreeMap::<usize, usize>::new());
-    while left > 0
-        && let Some((of_merchant, turn, merchant)) = order.pop_first()
-    {
-        if of_merchant >= left * SHARE {
-            break;
-        }
-        let Some(endpoints) = merchants.get_mut(&merchant) else {
-            continue;
-        };
-        let Some((of_endpoint, last_turn, place)) = endpoints.pop_first() else {
-            continue;
-        };
-        let given = calls.entry(place).or_default();
-        *given += 1;
-        left -= 1;
-        if *given < ready[place].calls {
-            endpoints.insert((of_endpoint + 1, last_turn, place));
-        }
-        if !endpoints.is_empty() {
-            order.insert((of_merchant + 1, turn, merchant));
-        }
-    }
-    let given = calls.into_iter();
-    given
-        .map(|(place, calls)| (ready[place].key, calls))
-        .collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use khata_crypto::Keyring;
 use khata_domain::Payload;
-use khata_domain::events::EndpointKey;
 use khata_store::webhooks::{Endpoint, EndpointSettings};
 use khata_webhooks::{
     BasicCredentials, CredentialsError, EndpointUrl, SecretError, UrlError, WebhookSecret,
@@ -12,7 +11,6 @@ use khata_webhooks::{
 
 /// The settings of an endpoint in the form that its calls use.
 pub(super) struct EndpointSender {
-    pub(super) key: EndpointKey,
     pub(super) url: EndpointUrl,
     pub(super) payload: Payload,
     pub(super) credentials: Option<BasicCredentials>,
@@ -50,7 +48,6 @@ impl EndpointSender {
             secrets.map(|secrets| (secrets, previous.until))
         });
         Ok(Self {
-            key: endpoint.key(),
             url: EndpointUrl::parse(&settings.url, sandbox_mode)?,
             payload: endpoint.payload,
             credentials: credentials.transpose()?,
@@ -85,7 +82,7 @@ pub(super) mod tests {
     use chrono::TimeDelta;
     use khata_crypto::KeyringFile;
     use khata_domain::MerchantId;
-    use khata_domain::events::EndpointId;
+    use khata_domain::events::{EndpointId, EndpointKey};
     use khata_store::webhooks::{Credentials, PreviousSecret};
     use khata_webhooks::OutgoingMessage;
 

@@ -18,11 +18,11 @@ use crate::{account, accounts, wakeups};
 const CREATED: &str = "CUSTOMER_ACCOUNT_CREATED";
 const ACTIVE: &str = "CUSTOMER_ACCOUNT_ACTIVE";
 /// Longer than a call may take.
-const NEVER: Duration = Duration::from_secs(60);
+const NEVER: Duration = Duration::from_mins(1);
 const ONLY_DISABLED: &[EventName] = &[EventName::EndpointDisabled];
 
-fn names(received: &[Received]) -> Vec<(String, i64)> {
-    received.iter().map(Received::event).collect()
+fn names(webhooks: &[Received]) -> Vec<(String, i64)> {
+    webhooks.iter().map(Received::event).collect()
 }
 
 fn event(name: &str, version: i64) -> (String, i64) {
@@ -62,18 +62,18 @@ async fn events_arrive_in_order_and_the_published_library_verifies_them() {
     let key = workshop.store(&account("00011020001700"));
     let worker = workshop.worker().await;
     workshop.publisher.publish(&wakeups(&[key])).await.unwrap();
-    let received = receiver.at_least(2).await;
-    assert_eq!(names(&received), [event(CREATED, 1), event(ACTIVE, 2)]);
+    let webhooks = receiver.at_least(2).await;
+    assert_eq!(names(&webhooks), [event(CREATED, 1), event(ACTIVE, 2)]);
     let verifier = Webhook::new(&secret.expose()).unwrap();
-    for webhook in &received {
+    for webhook in &webhooks {
         verifier.verify(&webhook.body, &webhook.headers).unwrap();
         assert_eq!(webhook.header("webhook-id"), webhook.json()["id"]);
         assert_eq!(webhook.header("khata-attempt"), "1");
     }
-    let account = &received[1].json()["content"]["customer_account"];
+    let account = &webhooks[1].json()["content"]["customer_account"];
     assert_eq!(account["status"], "ACTIVE");
     assert_eq!(
-        received[0].json()["content"]["customer_account"]["validation"],
+        webhooks[0].json()["content"]["customer_account"]["validation"],
         json!(null)
     );
     counted(&mut workshop, "state = 'DELIVERED' and attempts = 1", 2).await;
@@ -101,12 +101,12 @@ async fn a_failed_attempt_is_repeated_with_the_same_bytes_and_the_next_event_wai
     let change = "update webhook_endpoints set payload = 'THIN', version = version + 1";
     workshop.connection.batch_execute(change).unwrap();
     all_due(&mut workshop);
-    let received = receiver.at_least(3).await;
+    let webhooks = receiver.at_least(3).await;
     assert_eq!(
-        names(&received),
+        names(&webhooks),
         [event(CREATED, 1), event(CREATED, 1), event(ACTIVE, 2)]
     );
-    let (first, second) = (&received[0], &received[1]);
+    let (first, second) = (&webhooks[0], &webhooks[1]);
     assert_eq!(first.body, second.body);
     assert_eq!(first.header("webhook-id"), second.header("webhook-id"));
     assert_eq!(second.header("khata-attempt"), "2");
@@ -156,17 +156,17 @@ async fn the_attempt_of_a_killed_worker_is_repeated_and_counted() {
         )
         .unwrap();
     let worker = workshop.worker().await;
-    let received = receiver.at_least(2).await;
+    let webhooks = receiver.at_least(2).await;
     assert_eq!(
-        names(&received[..2]),
+        names(&webhooks[..2]),
         [event(CREATED, 1), event(CREATED, 1)]
     );
-    assert_eq!(received[0].body, received[1].body);
+    assert_eq!(webhooks[0].body, webhooks[1].body);
     assert_eq!(
-        received[0].header("webhook-id"),
-        received[1].header("webhook-id")
+        webhooks[0].header("webhook-id"),
+        webhooks[1].header("webhook-id")
     );
-    assert_eq!(received[1].header("khata-attempt"), "2");
+    assert_eq!(webhooks[1].header("khata-attempt"), "2");
     worker
         .metric_meets("khata_webhook_attempts_repeated_total", |count| count > 0.0)
         .await;
@@ -179,7 +179,7 @@ async fn a_dead_endpoint_delays_no_other() {
     let (dead, healthy) = (Receiver::start(|_, _| (200, NEVER)), Receiver::accepting());
     let secret = WebhookSecret::generate_symmetric();
     let at_dead = workshop.add_endpoint(&dead.url, &secret, |new| new.concurrency = 256);
-    workshop.add_endpoint(&healthy.url, &secret, |_| {});
+    let at_healthy = workshop.add_endpoint(&healthy.url, &secret, |_| {});
     let keys = workshop.store_all(&accounts(100));
     let start = Start {
         settings: &["--delivery-concurrency", "16", "--drain-seconds", "1"],
@@ -193,6 +193,7 @@ async fn a_dead_endpoint_delays_no_other() {
     workshop.publisher.publish(&wakeups(&more)).await.unwrap();
     let of_other = format!("merchant_id = '{}' and state = 'DELIVERED'", other.0);
     counted(&mut workshop, &of_other, 40).await;
+    counted(&mut workshop, &of(at_healthy, "state = 'DELIVERED'"), 200).await;
     assert_eq!(count(&mut workshop, &of(at_dead, "state = 'DELIVERED'")), 0);
     worker.stop().await;
 }
@@ -209,8 +210,8 @@ async fn an_endpoint_that_replies_410_is_disabled_and_the_others_are_told() {
     workshop.add_endpoint(&other.url, &secret, |new| new.event_names = ONLY_DISABLED);
     workshop.store(&account("00011020001700"));
     let worker = workshop.worker().await;
-    let received = other.at_least(1).await;
-    let webhook = received[0].json();
+    let webhooks = other.at_least(1).await;
+    let webhook = webhooks[0].json();
     assert_eq!(webhook["event_name"], "WEBHOOK_ENDPOINT_DISABLED");
     let endpoint = &webhook["content"]["webhook_endpoint"];
     assert_eq!(endpoint["id"], disabled.id.to_string());
@@ -220,7 +221,7 @@ async fn an_endpoint_that_replies_410_is_disabled_and_the_others_are_told() {
         disabled.id
     );
     assert_eq!(number(&mut workshop.connection, &audited), 1);
-    // It gets its events when it is enabled again.
+    // The event waits until the endpoint is enabled again.
     assert_eq!(
         count(
             &mut workshop,
@@ -279,8 +280,8 @@ async fn without_a_broker_events_are_delivered_too() {
         ..Start::default()
     };
     let worker = workshop.worker_with(start).await;
-    let received = receiver.at_least(2).await;
-    assert_eq!(names(&received), [event(CREATED, 1), event(ACTIVE, 2)]);
+    let webhooks = receiver.at_least(2).await;
+    assert_eq!(names(&webhooks), [event(CREATED, 1), event(ACTIVE, 2)]);
     worker.stop().await;
 }
 

@@ -2,6 +2,7 @@
 //! `KHATA_TEST_AMQP_URL`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod delivery_signals;
 mod messages;
 mod publishing;
 mod wakeup_publisher;

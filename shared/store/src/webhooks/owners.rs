@@ -39,7 +39,7 @@ pub fn acquire(
               and (select true from webhook_deliveries d
                 where d.merchant_id = w.merchant_id and d.endpoint_id = w.id and d.state = 'OPEN' and d.due_at <= now()
                 order by d.due_at limit 1)
-            limit $1 for no key update of w skip locked
+            order by w.merchant_id, w.id limit $1 for no key update of w skip locked
          )
          update webhook_endpoints w set owner_id = $2, owned_until = now() + $3 * interval '1 ms'
          from free f where w.merchant_id = f.merchant_id and w.id = f.id

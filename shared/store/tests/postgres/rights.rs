@@ -115,6 +115,9 @@ fn each_role_can_do_what_its_rights_say_and_nothing_else() {
         let update = format!("update validation_attempts set {column} = {column} where false");
         assert_eq!(may(&mut api, &update), permitted, "{update}");
     }
+    let name = "select merchant_id, id, object_reference_id from customers";
+    assert!(may(&mut worker, name));
+    assert!(!may(&mut worker, "select sealed_contact from customers"));
 }
 
 #[test]
