@@ -129,7 +129,8 @@ impl Sample {
             _process: process,
         };
         let line = sample.line("listening on ").await;
-        sample.url = line.rsplit(' ').next().unwrap().to_owned();
+        let url = line.rsplit(' ').next().unwrap();
+        url.clone_into(&mut sample.url);
         sample
     }
 
@@ -194,7 +195,7 @@ impl Sample {
         let reply = http
             .post(&self.url)
             .header("webhook-id", of.id)
-            .header("webhook-timestamp", of.sent_at.timestamp())
+            .header("webhook-timestamp", of.time.timestamp())
             .header("webhook-signature", secrets.sign(signed))
             .body(of.body.to_owned())
             .send()
@@ -237,7 +238,7 @@ impl Sample {
         let (now, body) = (Utc::now(), active(4));
         let sent = Sent {
             id: "evt_e",
-            sent_at: now,
+            time: now,
             body: &body,
         };
         let signed = message("evt_e", now, &body);
@@ -258,7 +259,7 @@ impl Sample {
 /// What a request has beside its signature.
 struct Sent<'a> {
     id: &'a str,
-    sent_at: DateTime<Utc>,
+    time: DateTime<Utc>,
     body: &'a str,
 }
 
@@ -270,7 +271,7 @@ fn refused<'a>(
     body: &'a str,
 ) -> Vec<(&'static str, &'a WebhookSecrets, OutgoingMessage, Sent<'a>)> {
     let hour = TimeDelta::hours(1);
-    let sent = |id, sent_at, body| Sent { id, sent_at, body };
+    let sent = |id, time, body| Sent { id, time, body };
     let signed = |sent_at| message("evt_r", sent_at, body);
     vec![
         ("a changed body", own, signed(now), sent("evt_r", now, "{}")),
@@ -319,10 +320,10 @@ async fn the_go_sample_accepts_only_what_khata_signed() {
     if is_installed("go") {
         let (folder, file) = (folder(), sample("go/receiver.go"));
         let program = folder.join("receiver");
-        let mut build = command("go", &folder);
-        build.args(["build", "-o"]).arg(&program).arg(&file);
-        let built = build.status().await.unwrap();
-        assert!(built.success());
+        let mut compiler = command("go", &folder);
+        compiler.args(["build", "-o"]).arg(&program).arg(&file);
+        let compiled = compiler.status().await.unwrap();
+        assert!(compiled.success());
         Sample::start(&program, &[]).await.check().await;
         std::fs::remove_dir_all(&folder).unwrap();
     }
@@ -371,14 +372,14 @@ async fn verify(interpreter: &Path, script: &str, folder: &Path) {
             "body": sent.body,
             "headers": {
                 "webhook-id": sent.id,
-                "webhook-timestamp": sent.sent_at.timestamp().to_string(),
+                "webhook-timestamp": sent.time.timestamp().to_string(),
                 "webhook-signature": secrets.sign(signed),
             },
         })
     };
     let sent = Sent {
         id: "evt_a",
-        sent_at: now,
+        time: now,
         body: &body,
     };
     let signed = message("evt_a", now, &body);
