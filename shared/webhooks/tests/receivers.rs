@@ -322,8 +322,8 @@ async fn the_go_sample_accepts_only_what_khata_signed() {
         let program = folder.join("receiver");
         let mut compiler = command("go", &folder);
         compiler.args(["build", "-o"]).arg(&program).arg(&file);
-        let compiled = compiler.status().await.unwrap();
-        assert!(compiled.success());
+        let status = compiler.status().await.unwrap();
+        assert!(status.success());
         Sample::start(&program, &[]).await.check().await;
         std::fs::remove_dir_all(&folder).unwrap();
     }
