@@ -1,4 +1,4 @@
-//! What receives Khata's webhooks in other languages: the samples of `docs/samples/webhooks`, and the published libraries of the
+//! Receivers of Khata's webhooks in other languages: the samples of `docs/samples/webhooks`, and the published libraries of the
 //! Standard Webhooks specification. The samples run in each language that this machine has; Python and Node are always there.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
