@@ -1,4 +1,4 @@
-//! What receives Khata's webhooks in other languages: the samples of `docs/samples/webhooks`, and the published libraries of the
+//! Receivers of Khata's webhooks in other languages: the samples of `docs/samples/webhooks`, and the published libraries of the
 //! Standard Webhooks specification. The samples run in each language that this machine has; Python and Node are always there.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -129,7 +129,8 @@ impl Sample {
             _process: process,
         };
         let line = sample.line("listening on ").await;
-        line.rsplit(' ').next().unwrap().clone_into(&mut sample.url);
+        let url = line.rsplit(' ').next().unwrap();
+        url.clone_into(&mut sample.url);
         sample
     }
 
@@ -189,17 +190,12 @@ impl Sample {
     }
 
     /// Sends a body with any signature. Returns the status.
-    async fn send(
-        &self,
-        secrets: &WebhookSecrets,
-        signed: &OutgoingMessage,
-        of: &Content<'_>,
-    ) -> u16 {
+    async fn send(&self, secrets: &WebhookSecrets, signed: &OutgoingMessage, of: &Sent<'_>) -> u16 {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let reply = http
             .post(&self.url)
             .header("webhook-id", of.id)
-            .header("webhook-timestamp", of.sent_at.timestamp())
+            .header("webhook-timestamp", of.time.timestamp())
             .header("webhook-signature", secrets.sign(signed))
             .body(of.body.to_owned())
             .send()
@@ -240,9 +236,9 @@ impl Sample {
             assert!(printed.ends_with(&line), "{printed}");
         }
         let (now, body) = (Utc::now(), active(4));
-        let sent = Content {
+        let sent = Sent {
             id: "evt_e",
-            sent_at: now,
+            time: now,
             body: &body,
         };
         let signed = message("evt_e", now, &body);
@@ -261,9 +257,9 @@ impl Sample {
 }
 
 /// What a request has beside its signature.
-struct Content<'a> {
+struct Sent<'a> {
     id: &'a str,
-    sent_at: DateTime<Utc>,
+    time: DateTime<Utc>,
     body: &'a str,
 }
 
@@ -273,14 +269,9 @@ fn refused<'a>(
     other: &'a WebhookSecrets,
     now: DateTime<Utc>,
     body: &'a str,
-) -> Vec<(
-    &'static str,
-    &'a WebhookSecrets,
-    OutgoingMessage,
-    Content<'a>,
-)> {
+) -> Vec<(&'static str, &'a WebhookSecrets, OutgoingMessage, Sent<'a>)> {
     let hour = TimeDelta::hours(1);
-    let sent = |id, sent_at, body| Content { id, sent_at, body };
+    let sent = |id, time, body| Sent { id, time, body };
     let signed = |sent_at| message("evt_r", sent_at, body);
     vec![
         ("a changed body", own, signed(now), sent("evt_r", now, "{}")),
@@ -329,9 +320,9 @@ async fn the_go_sample_accepts_only_what_khata_signed() {
     if is_installed("go") {
         let (folder, file) = (folder(), sample("go/receiver.go"));
         let program = folder.join("receiver");
-        let mut build = command("go", &folder);
-        build.args(["build", "-o"]).arg(&program).arg(&file);
-        let status = build.status().await.unwrap();
+        let mut compiler = command("go", &folder);
+        compiler.args(["build", "-o"]).arg(&program).arg(&file);
+        let status = compiler.status().await.unwrap();
         assert!(status.success());
         Sample::start(&program, &[]).await.check().await;
         std::fs::remove_dir_all(&folder).unwrap();
@@ -375,20 +366,20 @@ fn tools() -> PathBuf {
 async fn verify(interpreter: &Path, script: &str, folder: &Path) {
     let secret = WebhookSecret::generate_symmetric();
     let (now, body) = (Utc::now(), event("CUSTOMER_ACCOUNT_ACTIVE", 2));
-    let request = |secrets: &WebhookSecrets, signed: &OutgoingMessage, sent: &Content<'_>| {
+    let request = |secrets: &WebhookSecrets, signed: &OutgoingMessage, sent: &Sent<'_>| {
         json!({
             "secret": secret.expose().as_str(),
             "body": sent.body,
             "headers": {
                 "webhook-id": sent.id,
-                "webhook-timestamp": sent.sent_at.timestamp().to_string(),
+                "webhook-timestamp": sent.time.timestamp().to_string(),
                 "webhook-signature": secrets.sign(signed),
             },
         })
     };
-    let sent = Content {
+    let sent = Sent {
         id: "evt_a",
-        sent_at: now,
+        time: now,
         body: &body,
     };
     let signed = message("evt_a", now, &body);

@@ -62,7 +62,7 @@ async fn an_endpoint_is_added_changed_and_deleted_by_commands() -> Result<()> {
     assert_eq!(shown["public_key"], added["public_key"]);
 
     let set = |options: &[&str]| webhook(&stack, &["set", id], options);
-    let changes = [
+    let options = [
         "--payload",
         "thin",
         "--all-types",
@@ -71,7 +71,7 @@ async fn an_endpoint_is_added_changed_and_deleted_by_commands() -> Result<()> {
         "--calls-per-second",
         "50",
     ];
-    let changed = set(&changes)?;
+    let changed = set(&options)?;
     assert_eq!(
         changed["changed"]["payload"],
         json!({"from": "MASKED", "to": "THIN"})
@@ -81,7 +81,7 @@ async fn an_endpoint_is_added_changed_and_deleted_by_commands() -> Result<()> {
         json!({"from": null, "to": 50})
     );
     assert_eq!(changed["event_names"], json!([]));
-    let again = stack.command(&[&["webhook", "set", id], &MERCHANT[..], &changes].concat())?;
+    let again = stack.command(&[&["webhook", "set", id], &MERCHANT[..], &options].concat())?;
     assert!(again.contains("Nothing to change"), "{again}");
     let changed = set(&[
         "--url",

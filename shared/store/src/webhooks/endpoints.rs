@@ -3,10 +3,12 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
+use super::settings::EndpointSettings;
 use crate::column::row;
 use crate::events;
 use crate::locks::Lock;
 use crate::statement::statement;
+use khata_crypto::{DecryptError, Keyring};
 use khata_domain::MerchantId;
 use khata_domain::events::{DisabledBy, EndpointId, EndpointKey, EventId, EventName, Payload};
 
@@ -49,6 +51,11 @@ row! {
 }
 
 impl Endpoint {
+    /// Decrypts the settings.
+    pub fn settings(&self, keyring: &Keyring) -> Result<EndpointSettings, DecryptError> {
+        EndpointSettings::open(keyring, self.key(), &self.sealed_settings)
+    }
+
     pub fn key(&self) -> EndpointKey {
         EndpointKey {
             merchant: self.merchant,

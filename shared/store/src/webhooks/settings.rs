@@ -8,8 +8,6 @@ use khata_domain::events::EndpointKey;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::Endpoint;
-
 /// The URL, secrets and credentials of an endpoint.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointSettings {
@@ -66,17 +64,14 @@ impl EndpointSettings {
         let plain = Zeroizing::new(serde_json::to_vec(self).unwrap_or_default());
         keyring.encrypt(endpoint.merchant, endpoint.id.0, Purpose::Endpoint, &plain)
     }
-}
 
-impl Endpoint {
-    /// Decrypts the settings.
-    pub fn settings(&self, keyring: &Keyring) -> Result<EndpointSettings, DecryptError> {
-        let plain = keyring.decrypt(
-            self.merchant,
-            self.id.0,
-            Purpose::Endpoint,
-            &self.sealed_settings,
-        )?;
+    /// Decrypts the settings of this endpoint.
+    pub(super) fn open(
+        keyring: &Keyring,
+        endpoint: EndpointKey,
+        sealed: &[u8],
+    ) -> Result<Self, DecryptError> {
+        let plain = keyring.decrypt(endpoint.merchant, endpoint.id.0, Purpose::Endpoint, sealed)?;
         serde_json::from_slice(&plain).map_err(|_| DecryptError)
     }
 }

@@ -97,6 +97,7 @@ fn complete(connection: &mut PgConnection, key: ValidationKey, next: Next) {
 
 #[test]
 fn each_change_of_an_account_is_one_event_with_the_next_version() {
+    use AccountStatus::{Active, Created, Deleted, Failure, Pending};
     let database = Database::new();
     let mut connection = database.connect();
     let merchant = merchant(&mut connection, "local");
@@ -174,7 +175,6 @@ fn each_change_of_an_account_is_one_event_with_the_next_version() {
             .all(|event| event.trace_parent.as_deref() == Some(TRACE))
     );
     let statuses: Vec<_> = found.iter().map(|event| event.status.unwrap()).collect();
-    use AccountStatus::{Active, Created, Deleted, Failure, Pending};
     assert_eq!(
         statuses,
         [

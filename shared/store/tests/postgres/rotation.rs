@@ -493,7 +493,7 @@ fn a_rotation_does_not_wait_for_locked_rows() {
         "looked again {lookup_by_repetition} times"
     );
     assert_eq!(rotation.busy, 1);
-    assert_eq!(rotation.reencrypted.values().sum::<u64>(), 13);
+    assert_eq!(rotation.reencrypted.values().sum::<u64>(), 17);
     holder.batch_execute("commit").unwrap();
     assert_eq!(rotate(&mut connection, &new, 200), (1, 0, 0));
     for value in &values {
@@ -530,7 +530,7 @@ fn undecryptable_values_are_listed_and_unchanged() {
     let actor = actor();
     let mut rotation = Rotation::new(&new, &actor, 4);
     finish(&mut rotation, &mut connection);
-    assert_eq!(rotation.reencrypted.values().sum::<u64>(), 11);
+    assert_eq!(rotation.reencrypted.values().sum::<u64>(), 15);
     let named: Vec<String> = rotation
         .undecryptable
         .iter()
@@ -602,7 +602,7 @@ fn two_concurrent_rotations_do_the_work_once() {
             .collect();
         running.into_iter().map(|one| one.join().unwrap()).collect()
     });
-    assert_eq!(resealed.iter().sum::<u64>(), 305, "{resealed:?}");
+    assert_eq!(resealed.iter().sum::<u64>(), 309, "{resealed:?}");
     for value in &values {
         value.assert_under(&mut connection, &new, 2);
     }
