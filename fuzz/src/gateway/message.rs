@@ -1,4 +1,4 @@
-//! What a message of a gateway consists of, and how gateways sign theirs.
+//! A message of a gateway, and the signatures of gateways.
 
 use chrono::Utc;
 use data_encoding::{BASE64, HEXLOWER};

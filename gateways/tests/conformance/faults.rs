@@ -67,7 +67,7 @@ async fn refused_connection(fixture: &Fixture<'_>) -> Story {
 /// Loses the response to the first call; then the gateway works again, and another worker goes on.
 async fn lost(fixture: &Fixture<'_>, behaviour: Value) -> Story {
     // Long enough for a call that gets a reply, also on a busy machine; only a hanging call takes that long.
-    let short_timeout = json!({"call_timeout_ms": 1_500});
+    let short_timeout = json!({"call_timeout_ms": 4_000});
     let more = if behaviour.get("hang_rate").is_some() {
         short_timeout
     } else {
