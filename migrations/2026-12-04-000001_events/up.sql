@@ -1,4 +1,4 @@
--- Events: the changes of accounts that merchants are told of, and their deliveries to the merchants' webhook endpoints. The
+-- Events: the changes of accounts that Khata reports to merchants, and their deliveries to the merchants' webhook endpoints. The
 -- transaction that makes a change writes its event and the deliveries.
 --
 -- No release has run on the schema yet, so the services may write the new columns at once.
@@ -74,7 +74,7 @@ create table webhook_endpoints (
     updated_at timestamptz not null default now(),
     disabled_at timestamptz,
     disabled_by text constraint disabled_by_is_known check (disabled_by in ('MERCHANT', 'OPERATOR', 'FAILING', 'GONE')),
-    -- Its deliveries are being deleted.
+    -- Deleted; housekeeping deletes the deliveries.
     deleted_at timestamptz,
     -- The worker that makes the calls; others take over after this time.
     owner_id uuid,

@@ -6,7 +6,7 @@ use crate::MerchantId;
 pub use crate::ids::{EndpointId, EventId};
 
 words! {
-    /// What happened to an account or to a webhook endpoint, as `event_name` of the event says it.
+    /// Kind of change of an account or of a webhook endpoint: the `event_name` of an event.
     EventName {
         /// A call stored the account.
         Created = "CUSTOMER_ACCOUNT_CREATED",
@@ -22,7 +22,7 @@ words! {
         Updated = "CUSTOMER_ACCOUNT_UPDATED",
         /// Khata makes no more calls to an endpoint; the merchant's other endpoints get the event.
         EndpointDisabled = "WEBHOOK_ENDPOINT_DISABLED",
-        /// Somebody tests an endpoint, which alone gets the event.
+        /// Test of an endpoint, which alone gets the event.
         EndpointTest = "WEBHOOK_ENDPOINT_TEST",
     }
 }
@@ -47,7 +47,7 @@ words! {
 }
 
 words! {
-    /// Who or what disabled an endpoint.
+    /// Cause that disabled an endpoint.
     DisabledBy {
         /// A call of the merchant.
         Merchant = "MERCHANT",

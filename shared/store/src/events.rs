@@ -1,4 +1,4 @@
-//! Events: what merchants are told about their accounts. The transaction that makes a change writes its event, and a delivery for
+//! Events: the changes of accounts that Khata reports to merchants. The transaction that makes a change writes its event, and a delivery for
 //! each webhook endpoint of the merchant that wants it, so that neither exists without the other.
 //!
 //! A reader pages through the events of a merchant by their positions. It sees an event only when no transaction runs any more that
@@ -312,8 +312,8 @@ pub fn delete_expired(connection: &mut PgConnection, limit: i64) -> QueryResult<
     .map(|deleted| usize::try_from(deleted).unwrap_or(0))
 }
 
-/// Raises the base of positions above all events, if Postgres numbers transactions anew, as a cluster does into which a dump was
-/// restored. Returns whether it did.
+/// Raises the base of positions above all events, if Postgres numbers transactions from the beginning, as a cluster does into which a dump
+/// was restored. Returns whether it did.
 pub(super) fn repair_clock(connection: &mut PgConnection) -> QueryResult<bool> {
     if is_of_this_cluster(connection)? {
         return Ok(false);

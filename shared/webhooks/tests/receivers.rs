@@ -256,7 +256,7 @@ impl Sample {
     }
 }
 
-/// What a request has beside its signature.
+/// A request without its signature.
 struct Sent<'a> {
     id: &'a str,
     time: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! What an endpoint's calls need, read from its row.
+//! Settings of an endpoint's calls, read from its row.
 
 use chrono::{DateTime, Utc};
 use khata_crypto::Keyring;

@@ -1,4 +1,4 @@
-//! Which merchants have new deliveries: so that a delivery begins at once, and not when its endpoint is polled. A lost signal delays
+//! Signals that name merchants with new deliveries: a delivery then begins at once, and not when its endpoint is polled. A lost signal delays
 //! a delivery by about a second.
 
 use std::collections::HashSet;
@@ -29,7 +29,7 @@ pub(crate) struct Signals {
 struct Inner {
     /// The merchants with an endpoint of this worker.
     owned: HashSet<MerchantId>,
-    /// Those of them with an endpoint that others, or none, own.
+    /// The merchants that have an endpoint of another worker, or of none.
     of_others: HashSet<MerchantId>,
     due_here: HashSet<MerchantId>,
     due_at_others: HashSet<MerchantId>,

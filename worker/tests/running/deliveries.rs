@@ -97,7 +97,7 @@ async fn a_failed_attempt_is_repeated_with_the_same_bytes_and_the_next_event_wai
     let waits = "version = 1 and failures = 1 and started_at is null and sealed_body is not null
         and due_at - failing_since between interval '4.5 s' and interval '1 min'";
     counted(&mut workshop, waits, 1).await;
-    // The second attempt has the body of the first, whatever has changed since.
+    // The second attempt has the body of the first, although the account changed.
     let change = "update webhook_endpoints set payload = 'THIN', version = version + 1";
     workshop.connection.batch_execute(change).unwrap();
     all_due(&mut workshop);

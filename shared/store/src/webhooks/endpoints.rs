@@ -206,7 +206,7 @@ pub fn enable(connection: &mut PgConnection, key: EndpointKey) -> QueryResult<Op
     .optional()
 }
 
-/// Disables an endpoint, and tells the merchant's others. `None` if it is disabled already, or no longer fails.
+/// Disables an endpoint, and writes an event for the merchant's other endpoints. `None` if it is disabled already, or no longer fails.
 pub fn disable(
     connection: &mut PgConnection,
     key: EndpointKey,

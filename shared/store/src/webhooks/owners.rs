@@ -1,4 +1,4 @@
-//! Which worker makes the calls of an endpoint.
+//! Ownership: one worker makes the calls of an endpoint.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What was delivered, and delivering it again.
+//! Lists of deliveries, and replays of events.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -28,7 +28,7 @@ row! {
         /// When the attempt in progress began.
         pub started_at: Option<DateTime<Utc>>,
         pub delivered_at: Option<DateTime<Utc>>,
-        /// Of the attempt that delivered it.
+        /// HTTP status of the attempt that delivered it.
         pub status: Option<i16>,
         pub latency_ms: Option<i32>,
         /// Encrypted for the event.
@@ -55,7 +55,7 @@ const CLOCK_DIFFERENCE: TimeDelta = TimeDelta::minutes(1);
 /// Events that one call reads at most to find deliveries.
 const READ: i64 = 10_000;
 
-/// Which deliveries to list.
+/// Filter of a list of deliveries.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeliveryFilter {
     pub event: Option<EventId>,
@@ -111,7 +111,7 @@ pub fn attempts(
     .load(connection)
 }
 
-/// Which events to deliver again.
+/// Filter of the events of a replay.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayFilter {
     /// One event; otherwise those of a time.
@@ -126,7 +126,7 @@ pub struct ReplayFilter {
     pub undelivered_only: bool,
 }
 
-/// What a replay did.
+/// Result of a replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     /// Deliveries that are open again, or exist now.
@@ -136,7 +136,7 @@ pub struct Replayed {
 }
 
 /// Opens again the deliveries of at most `limit` of the merchant's events after the event `after`, the oldest first, makes those that
-/// do not exist, and makes those due that wait for their next attempt. The attempts keep their numbers, and the schedule begins anew. With `dry_run` it only counts.
+/// do not exist, and makes those due that wait for their next attempt. The attempts keep their numbers, and the schedule begins again. With `dry_run` it only counts.
 pub fn replay(
     connection: &mut PgConnection,
     merchant: MerchantId,

@@ -1,4 +1,4 @@
-//! What an endpoint keeps secret, with the URL that it may be sent to: a change of the URL in the database sends nothing elsewhere.
+//! The secrets of an endpoint, bound to its URL: a change of the URL in the database sends nothing elsewhere.
 
 use std::fmt;
 

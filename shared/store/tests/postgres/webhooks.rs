@@ -118,7 +118,7 @@ fn an_event_is_delivered_to_the_endpoints_that_want_it() {
     webhooks::disable(&mut bench.connection, off, DisabledBy::Merchant)
         .unwrap()
         .unwrap();
-    // The others are told that one is disabled.
+    // The merchant's other endpoint gets an event.
     assert_eq!(bench.count("select count(*) from webhook_deliveries"), 1);
     bench
         .connection
@@ -369,7 +369,7 @@ fn an_endpoint_is_disabled_after_five_days_without_a_success() {
         other.id.0
     );
     assert_eq!(bench.count(&told), 1);
-    // What was open continues, and what came meanwhile can be replayed.
+    // Open deliveries continue, and a replay makes those of the time between.
     due(&mut bench.connection, bench.merchant, 1);
     assert!(
         webhooks::enable(&mut bench.connection, endpoint)
