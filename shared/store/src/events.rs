@@ -148,18 +148,19 @@ pub fn list(
         READ
     };
     // Postgres reads the snapshot of the statement: an event below is committed or was never written.
-    let rows: Vec<Event> = statement(format!(
+    let mut events: Vec<Event> = statement(format!(
         "with e as materialized (
             select * from events
             where merchant_id = $1 and position >= $2 and (position, version, id) > ($2, $3, $4)
               and position < (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
             order by position, version, id limit $5
+         ), wanted as (
+            select * from e where $6 or name = any ($7) order by position, version, id limit $8
          ), last as (
-            select id from e order by position desc, version desc, id desc limit 1
+            select * from e order by position desc, version desc, id desc limit 1
          )
-         (select {EVENT_COLUMNS} from e where $6 or e.name = any ($7) order by e.position, e.version, e.id limit $8)
-         union all
-         (select {EVENT_COLUMNS} from e join last on last.id = e.id)",
+         select {EVENT_COLUMNS} from (select * from wanted union select * from last) e
+         order by e.position, e.version, e.id",
     ))
     .bind(merchant)
     .bind(position)
@@ -170,11 +171,11 @@ pub fn list(
     .bind(names.to_vec())
     .bind(limit.saturating_add(1))
     .load(connection)?;
-    let mut events = rows;
-    // The last row is the last event that was read.
-    let Some(end) = events.pop() else {
+    let Some(end) = events.last().cloned() else {
         return Ok(Some(EventPage::default()));
     };
+    // The last event that was read is only the end of the page, unless its name is wanted.
+    events.retain(|event| names.is_empty() || names.contains(&event.name));
     let limit = usize::try_from(limit).unwrap_or(0);
     let is_full = events.len() > limit;
     events.truncate(limit);

@@ -333,6 +333,26 @@ fn a_cursor_filters_by_name_and_knows_events_of_its_merchant_only() {
         .unwrap()
         .unwrap();
     assert_eq!((page.events.len(), page.has_more), (4, true));
+    // A page without a wanted event moves the cursor on too.
+    let none = events::list(&mut connection, one, None, &[EventName::Failure], 100)
+        .unwrap()
+        .unwrap();
+    assert_eq!((none.events.len(), none.has_more), (0, false));
+    assert_eq!(none.last, found.last().map(|event| event.id));
+    // The last event that was read is no event of the page, and an event of the page stands there once.
+    let created = events::list(&mut connection, one, None, &[EventName::Created], 100)
+        .unwrap()
+        .unwrap();
+    let expected: Vec<_> = found
+        .iter()
+        .filter(|event| event.name == EventName::Created)
+        .collect();
+    let ids = |events: &[Event]| events.iter().map(|event| event.id).collect::<Vec<_>>();
+    assert_eq!(
+        ids(&created.events),
+        expected.iter().map(|event| event.id).collect::<Vec<_>>()
+    );
+    assert_eq!(created.last, found.last().map(|event| event.id));
     let of_other = events::list(&mut connection, other, Some(found[0].id), &[], 100).unwrap();
     assert!(of_other.is_none(), "another merchant's event");
     assert!(
