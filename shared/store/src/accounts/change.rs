@@ -233,17 +233,18 @@ pub fn delete(
         .optional()?
         .map(|trace_parent| (open, trace_parent)),
     };
-    // The event shows the validation as it is when no other transaction changes the account any more.
-    let locked: Option<Option<ValidationId>> =
-        statement("select validation_id from customer_accounts where merchant_id = $1 and id = $2")
-            .key(merchant, account)
-            .tuple(connection)
-            .optional()?;
-    if let Some(Some(validation)) = locked {
+    // A statement sees what was committed before it began: with both locks, the event shows the account and its validation as no other
+    // transaction changes them any more.
+    if let Some(validation) = row.validation.id {
         statement("select 1 from validations where merchant_id = $1 and id = $2 for no key update")
             .key(merchant, validation)
             .run(connection)?;
     }
+    statement(
+        "select 1 from customer_accounts where merchant_id = $1 and id = $2 for no key update",
+    )
+    .key(merchant, account)
+    .run(connection)?;
     let (position, snapshot) = (events::POSITION, events::SNAPSHOT_COLUMNS);
     let record = events::record(
         &["trace_parent", snapshot],
