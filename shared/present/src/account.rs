@@ -88,7 +88,7 @@ pub enum AccountDetails {
         /// Whether the published list contains the IFSC. The list lags behind the banks, so an unlisted IFSC may be valid.
         #[schema(example = false)]
         ifsc_listed: bool,
-        /// What to check about an IFSC that is not listed: the bank that its bank became part of, or the listed IFSC that looks
+        /// Hint about an IFSC that is not listed: the bank that its bank became part of, or the listed IFSC that looks
         /// like it; `null` if nothing is known.
         #[schema(required, example = json!(null))]
         ifsc_hint: Option<String>,

@@ -70,7 +70,7 @@ pub(crate) enum MaskedAccountDetails {
         branch_name: Option<&'static str>,
         /// Whether the published list contains the IFSC.
         ifsc_listed: bool,
-        /// What to check about an IFSC that is not listed; `null` if nothing is known.
+        /// Hint about an IFSC that is not listed; `null` if nothing is known.
         #[schema(required)]
         ifsc_hint: Option<String>,
     },

@@ -38,7 +38,7 @@ pub struct Merchant {
     pub fail_names_below: i16,
     /// Score of the name match, 0 to 100, below which a person decides; 0: no account waits for one.
     pub review_names_below: i16,
-    /// Days for which events and their deliveries are kept: 1 to 365.
+    /// Days for which events and their deliveries are kept: 4 to 365.
     pub event_days: i16,
     pub created_at: DateTime<Utc>,
 }
