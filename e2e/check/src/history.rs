@@ -110,6 +110,8 @@ pub(crate) struct Fault {
     pub(crate) healed: u64,
     /// Maximum time after its end within which everything works again, in milliseconds.
     pub(crate) within: u64,
+    /// Whether calls may get no reply, or a 5xx, meanwhile. A fault of a worker, a gateway or the broker must not stop the API.
+    pub(crate) calls_may_fail: bool,
 }
 
 /// A rupee in the gateways' ledger.

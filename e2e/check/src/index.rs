@@ -26,7 +26,7 @@ pub(crate) fn items(call: &Call) -> Vec<(&str, &str)> {
     banks.chain(addresses).collect()
 }
 
-/// Returns every account that a create call was told, once for each call.
+/// Returns every account that the reply to a create call had, once for each call.
 pub(crate) fn accepted(history: &History) -> Vec<Accepted<'_>> {
     let created = history.calls.iter();
     let created = created.filter(|call| call.is(Operation::Create, 200));

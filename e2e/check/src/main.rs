@@ -4,6 +4,7 @@
 //!
 //! This program shares no code with Khata: a mistake in Khata's own code cannot hide itself here.
 
+mod findings;
 mod history;
 mod index;
 mod rules;

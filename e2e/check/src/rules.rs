@@ -7,8 +7,8 @@ mod replies;
 mod time;
 mod webhooks;
 
+use crate::findings::Findings;
 use crate::history::History;
-use crate::verdict::Findings;
 
 pub(crate) struct Rule {
     pub(crate) name: &'static str,
@@ -21,7 +21,7 @@ pub(crate) struct Rule {
     pub(crate) check: fn(&History, &mut Findings),
 }
 
-const fn core(
+const fn optional(
     name: &'static str,
     guards: &'static str,
     sentence: &'static str,
@@ -31,20 +31,20 @@ const fn core(
         name,
         sentence,
         guards,
-        is_core: true,
+        is_core: false,
         check,
     }
 }
 
-const fn optional(
+const fn core(
     name: &'static str,
     guards: &'static str,
     sentence: &'static str,
     check: fn(&History, &mut Findings),
 ) -> Rule {
     Rule {
-        is_core: false,
-        ..core(name, guards, sentence, check)
+        is_core: true,
+        ..optional(name, guards, sentence, check)
     }
 }
 
@@ -63,7 +63,7 @@ pub(crate) const RULES: &[Rule] = &[
         "A call that begins after another one ended shows no older version of an account, and one version has one status.", accounts::state_never_goes_back),
     optional("deleted-stays-deleted", "api.md, Delete",
         "After a deletion was confirmed the account is DELETED, and no list shows it.", accounts::deleted_stays_deleted),
-    core("reference-paid-once", "reliability.md, After a lost response",
+    optional("reference-paid-once", "reliability.md, After a lost response",
         "No gateway paid two rupees under one reference.", money::reference_paid_once),
     core("rupees-per-validation", "reliability.md, promise 3",
         "The rupees of a validation are at most one, and one for each flagged attempt and each attempt after a known result.", money::rupees_per_validation),
@@ -100,7 +100,7 @@ pub(crate) const RULES: &[Rule] = &[
     core("outcome-in-time", "reliability.md, How soon each fault heals",
         "Every validation is completed in time, counted from its call or from the end of the faults that it met.", time::outcome_in_time),
     core("available", "reliability.md, How soon each fault heals",
-        "A call that meets no fault gets a reply, and no 5xx.", time::available),
+        "A call that meets no fault that may stop the API gets a reply, and no 5xx.", time::available),
 ];
 
 #[cfg(test)]

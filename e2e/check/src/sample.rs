@@ -119,7 +119,7 @@ fn good() -> Vec<Value> {
             &json!({"customer": ""}),
             &json!({"object": "list", "list": events, "has_more": false}),
         ),
-        json!({"kind": "fault", "name": "worker killed", "began": 16_900, "healed": 17_100, "within": 500}),
+        json!({"kind": "fault", "name": "worker killed", "began": 16_900, "healed": 17_100, "within": 500, "calls_may_fail": true}),
     ];
     for (n, (event, state)) in (0..).zip(events.iter().zip(&states)) {
         records.push(receipt(event, 20_000 + n * 1_000));

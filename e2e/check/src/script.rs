@@ -28,7 +28,13 @@ const ENDINGS: [(&str, Scripted); 5] = [
     ("99009931", failure(&["INVALID_ACCOUNT", "INVALID_VPA"])),
     (
         "99009934",
-        failure(&["ACCOUNT_BLOCKED", "ACCOUNT_FROZEN", "INVALID_VPA"]),
+        // DECENTRO's code says only that the account cannot be used.
+        failure(&[
+            "ACCOUNT_BLOCKED",
+            "ACCOUNT_FROZEN",
+            "INVALID_ACCOUNT",
+            "INVALID_VPA",
+        ]),
     ),
 ];
 

@@ -1,37 +1,13 @@
 //! The verdict on a history: every rule with its counts, and the first violations of each.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::findings::Findings;
 use crate::history::History;
 use crate::rules::RULES;
 
 /// Maximum number of violations of one rule that are printed.
 const PRINTED: usize = 5;
-
-/// What one rule found.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    checked: usize,
-    violations: Vec<String>,
-    /// Facts to count that are no violation.
-    counts: BTreeMap<&'static str, usize>,
-}
-
-impl Findings {
-    /// Checks one case; the sentence describes a violation.
-    pub(crate) fn check(&mut self, holds: bool, violation: impl FnOnce() -> String) {
-        self.checked += 1;
-        if !holds {
-            self.violations.push(violation());
-        }
-    }
-
-    /// Counts a fact that the reader should know.
-    pub(crate) fn count(&mut self, what: &'static str) {
-        *self.counts.entry(what).or_default() += 1;
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Verdict {

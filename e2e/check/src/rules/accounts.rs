@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
+use crate::findings::Findings;
 use crate::history::{Call, History, Operation, text};
 use crate::index::{
     accepted_by_id, attempts_by_validation, deletions, grouped, shown_payee, validations_by_account,
 };
 use crate::script::outcome_of;
-use crate::verdict::Findings;
 
 const FINAL_EVENTS: [&str; 2] = ["CUSTOMER_ACCOUNT_ACTIVE", "CUSTOMER_ACCOUNT_FAILURE"];
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
+use crate::findings::Findings;
 use crate::history::{EventRow, History, Operation, text};
 use crate::index::{deletions, grouped};
-use crate::verdict::Findings;
 
 const PREFIX: &str = "CUSTOMER_ACCOUNT_";
 const ACCOUNT: &str = "/content/customer_account/id";

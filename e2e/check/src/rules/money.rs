@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
+use crate::findings::Findings;
 use crate::history::{AttemptRow, History};
 use crate::index::{accepted_by_id, attempts_by_validation, gateway_name, validations_by_account};
-use crate::verdict::Findings;
 
 /// The ledger names a rupee at SETU by a digest of the account, because SETU's calls have no reference.
 const BY_ACCOUNT: &str = "account:";
@@ -38,6 +38,14 @@ fn digests(history: &History) -> HashMap<&str, String> {
     accepted_by_id(history)
         .into_iter()
         .map(|(id, account)| (id, account_digest(account.payee, account.ifsc)))
+        .collect()
+}
+
+/// Returns the account of each validation.
+fn accounts_by_validation(history: &History) -> HashMap<&str, &str> {
+    let validations = history.validations.iter();
+    validations
+        .map(|validation| (validation.id.as_str(), validation.account.as_str()))
         .collect()
 }
 
@@ -130,11 +138,7 @@ pub(crate) fn rupees_per_validation(history: &History, findings: &mut Findings) 
 
 pub(crate) fn rupee_has_attempt(history: &History, findings: &mut Findings) {
     let digests = digests(history);
-    let accounts: HashMap<&str, &str> = history
-        .validations
-        .iter()
-        .map(|validation| (validation.id.as_str(), validation.account.as_str()))
-        .collect();
+    let accounts = accounts_by_validation(history);
     let mut begun: HashMap<(&str, String), u64> = HashMap::new();
     for attempt in &history.attempts {
         let account = accounts.get(attempt.validation.as_str());
@@ -176,11 +180,7 @@ pub(crate) fn attempt_has_rupee(history: &History, findings: &mut Findings) {
         .map(|drop| (drop.gateway.as_str(), drop.reference.as_str()))
         .collect();
     let digests = digests(history);
-    let accounts: HashMap<&str, &str> = history
-        .validations
-        .iter()
-        .map(|validation| (validation.id.as_str(), validation.account.as_str()))
-        .collect();
+    let accounts = accounts_by_validation(history);
     for attempt in &history.attempts {
         let is_conclusive = matches!(attempt.class.as_deref(), Some("VALID" | "INVALID"));
         if attempt.method != "PENNY_DROP" || !is_conclusive {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::findings::Findings;
 use crate::history::{Call, History, Operation, text};
 use crate::index::{accepted_by_id, deletions, items, shown_payee};
-use crate::verdict::Findings;
 
 pub(crate) fn same_key_same_reply(history: &History, findings: &mut Findings) {
     let mut first: HashMap<&str, &Call> = HashMap::new();

@@ -1,7 +1,7 @@
 //! Rules about time.
 
+use crate::findings::Findings;
 use crate::history::{Fault, History, Operation};
-use crate::verdict::Findings;
 
 /// Returns the time by which something that began at `began` and takes `within` without faults must have ended: each fault
 /// that it may have met gives it the fault's own time after the end of the fault.
@@ -52,9 +52,11 @@ pub(crate) fn outcome_in_time(history: &History, findings: &mut Findings) {
 
 pub(crate) fn available(history: &History, findings: &mut Findings) {
     for call in &history.calls {
-        // A call after a fault that ended too late for it met the fault too.
-        let meets =
-            |fault: &&Fault| fault.began <= call.ended && fault.healed + fault.within >= call.began;
+        let meets = |fault: &&Fault| {
+            fault.calls_may_fail
+                && fault.began <= call.ended
+                && fault.healed + fault.within >= call.began
+        };
         if history.faults.iter().any(|fault| meets(&fault)) {
             findings.count("calls during faults");
             continue;

@@ -8,8 +8,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
+use crate::findings::Findings;
 use crate::history::{Endpoint, History, Operation, Receipt, text};
-use crate::verdict::Findings;
 
 /// Maximum difference between `webhook-timestamp` and the receipt, in seconds: a call takes at most 10 s, and a paused process
 /// may have begun it before its pause of a minute.
