@@ -21,7 +21,7 @@ use super::commits::{CommitResult, DeliveryCommits, Ownership, OwnershipRequest,
 use super::endpoints::{CircuitChange, Claim, Endpoints};
 use super::sender::EndpointSender;
 use super::signals::Signals;
-use super::slot::{Slot, Step};
+use super::slot::{EndpointStep, Slot, Step};
 use crate::clock::DatabaseClock;
 use crate::metrics::Metrics;
 
@@ -49,8 +49,8 @@ pub(crate) struct Deliverer {
     clock: Arc<DatabaseClock>,
     endpoints: Endpoints,
     steps: (
-        mpsc::UnboundedSender<(EndpointKey, Step)>,
-        mpsc::UnboundedReceiver<(EndpointKey, Step)>,
+        mpsc::UnboundedSender<EndpointStep>,
+        mpsc::UnboundedReceiver<EndpointStep>,
     ),
     drain: Duration,
     /// When to ask for ownership next, and when it was renewed.

@@ -11,6 +11,9 @@ pub(super) enum Step {
     Settled(Settled),
 }
 
+/// A step of an attempt at this endpoint.
+pub(super) type EndpointStep = (EndpointKey, Step);
+
 /// The end of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Settled {
@@ -26,14 +29,11 @@ pub(super) struct Slot {
     pub(super) settled: Settled,
     endpoint: EndpointKey,
     is_called: bool,
-    steps: mpsc::UnboundedSender<(EndpointKey, Step)>,
+    steps: mpsc::UnboundedSender<EndpointStep>,
 }
 
 impl Slot {
-    pub(super) fn new(
-        endpoint: EndpointKey,
-        steps: mpsc::UnboundedSender<(EndpointKey, Step)>,
-    ) -> Self {
+    pub(super) fn new(endpoint: EndpointKey, steps: mpsc::UnboundedSender<EndpointStep>) -> Self {
         Self {
             settled: Settled::default(),
             endpoint,
