@@ -30,9 +30,9 @@ name-match: ## Print the error rates of the name match on the labelled pairs
 fuzz: ## Build the fuzz targets, then search each decoder for failures for a minute
 	@fuzz/run.sh
 
-bench: ## Measure a release build against pgbench on the same Postgres
+bench: ## Measure a release build, all or PART=…, against pgbench on the same Postgres
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with bash -c \
-	    'KHATA_DATABASE_URL=$$KHATA_OWNER_URL exec $(PROGRAMS)/release/khata-bench'
+	    'KHATA_DATABASE_URL=$$KHATA_OWNER_URL exec $(PROGRAMS)/release/khata-bench $(PART) $(BACKLOG)'
 
 bench-collector: ## Measure the cost of tracing, with and without a reachable collector
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with bash -c \

@@ -56,8 +56,7 @@ impl Attempts {
         async {
             self.count(&started);
             let outcome = self.call(sender, &mut started).await;
-            slot.end.is_success =
-                (outcome.failure != Some(NO_BODY)).then_some(outcome.failure.is_none());
+            slot.called((outcome.failure != Some(NO_BODY)).then_some(outcome.failure.is_none()));
             let is_gone = outcome.after == AfterAttempt::Gone;
             let attempted = self.attempted(&started.delivery, outcome);
             self.record(&attempted);
@@ -231,8 +230,9 @@ impl Attempts {
             let span = telemetry::database("settle delivery");
             match self.lane.submit(request).instrument(span).await {
                 Ok(CommitResult::Settled(settled)) => {
-                    slot.end.is_settled = true;
-                    slot.end.has_successor = settled.is_some_and(|settled| settled.has_successor);
+                    slot.settled.is_stored = true;
+                    slot.settled.has_successor =
+                        settled.is_some_and(|settled| settled.has_successor);
                     return;
                 }
                 Err(BatchError::Rejected(failure)) => {
