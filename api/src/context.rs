@@ -15,7 +15,7 @@ use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin as GatewayPin;
 use khata_domain::text::is_placeholder_id;
 use khata_domain::{AccountId, AccountKind, KeyId, MerchantId, ValidationKey};
-use khata_queue::{Wakeup, WakeupPublisher};
+use khata_queue::{DeliverySignalPublisher, Wakeup, WakeupPublisher};
 use khata_store::audit::Actor;
 use khata_store::merchants::Merchant;
 use serde_json::{Map, Value};
@@ -43,6 +43,7 @@ pub(crate) struct State {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) creates: Creates,
     pub(crate) wakeup_publisher: WakeupPublisher,
+    pub(crate) delivery_signals: DeliverySignalPublisher,
     pub(crate) outcomes: Outcomes,
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
@@ -277,6 +278,11 @@ impl RequestContext {
         let trace_parent = self.observed.trace_parent.clone();
         let wakeup = Wakeup { key, trace_parent };
         self.state.wakeup_publisher.publish_awaited(wakeup);
+    }
+
+    /// Signals that the call wrote deliveries, or made some due, so that their attempts begin at once.
+    pub(crate) fn signal_deliveries(&self) {
+        self.state.delivery_signals.publish(self.merchant_id());
     }
 
     /// The query parameters.

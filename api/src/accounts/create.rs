@@ -170,7 +170,8 @@ impl Stored {
     }
 }
 
-/// Publishes a wake-up for each new validation and returns the accounts, or returns why nothing was stored.
+/// Publishes a wake-up for each new validation, signals the deliveries of events, and returns the accounts, or returns why nothing was
+/// stored.
 fn announce(
     context: &RequestContext,
     new: &NewAccounts<'_>,
@@ -183,12 +184,18 @@ fn announce(
             object_reference_id,
             created_at,
             accounts,
-        } => Stored {
-            customer,
-            object_reference_id,
-            created_at,
-            accounts,
-        },
+            has_deliveries,
+        } => {
+            if has_deliveries {
+                context.signal_deliveries();
+            }
+            Stored {
+                customer,
+                object_reference_id,
+                created_at,
+                accounts,
+            }
+        }
         Created::UnknownCustomer => return Err(NO_CUSTOMER),
         Created::Limited(limited) => {
             let name = |account: usize| Some(requested.get(account)?.name.clone());

@@ -128,7 +128,7 @@ fn each_change_of_an_account_is_one_event_with_the_next_version() {
     let wanted = again(merchant, account);
     assert!(matches!(
         validate_again(&mut connection, &wanted),
-        Revalidation::Started(_)
+        Revalidation::Started { .. }
     ));
     let second = ValidationKey {
         merchant,
@@ -281,7 +281,7 @@ fn the_events_of_an_account_are_in_the_order_of_its_versions() {
     let wanted = again(merchant, account);
     assert!(matches!(
         validate_again(&mut young, &wanted),
-        Revalidation::Started(_)
+        Revalidation::Started { .. }
     ));
     let customer = CustomerRef::parse("customer_1122").unwrap();
     accounts::delete(&mut old, merchant, &customer, account)
