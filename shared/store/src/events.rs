@@ -192,6 +192,20 @@ pub fn list(
     }))
 }
 
+/// Finds the newest event that readers see now: a page after it begins with the first event that they do not see yet. `None` if they
+/// see none.
+pub fn latest(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Option<EventId>> {
+    statement(
+        "select id from events
+         where merchant_id = $1
+           and position < (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+         order by position desc, version desc, id desc limit 1",
+    )
+    .bind(merchant)
+    .tuple(connection)
+    .optional()
+}
+
 /// Whether an event after this one is visible now.
 fn has_after(
     connection: &mut PgConnection,

@@ -244,6 +244,7 @@ fn a_reader_never_passes_over_an_event_of_a_slow_transaction() {
     // Younger events wait behind the open transaction.
     let before = visible(&mut reader, merchant, None);
     assert_eq!(names(&before), []);
+    assert_eq!(events::latest(&mut reader, merchant).unwrap(), None);
     slow.batch_execute("commit").unwrap();
     let found = read(&mut reader, merchant, 4);
     assert_eq!(
@@ -260,9 +261,14 @@ fn a_reader_never_passes_over_an_event_of_a_slow_transaction() {
     // A transaction that was rolled back leaves nothing behind.
     slow.batch_execute("begin").unwrap();
     accounts::create(&mut slow, &[&call(merchant, "slow", &["rolled back"])]).unwrap();
-    slow.batch_execute("rollback").unwrap();
     create(&mut fast, &[call(merchant, "e", &["e"])]);
-    read(&mut reader, merchant, 5);
+    // The newest event is the one before those that are not visible yet.
+    let latest = events::latest(&mut reader, merchant).unwrap();
+    assert_eq!(latest, Some(found[3].id));
+    slow.batch_execute("rollback").unwrap();
+    let found = read(&mut reader, merchant, 5);
+    let rest = visible(&mut reader, merchant, latest);
+    assert_eq!(names(&rest), names(&found[4..]));
 }
 
 /// A transaction may write before it waits for an account that a younger transaction holds: its number is smaller, its version
