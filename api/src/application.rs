@@ -16,6 +16,7 @@ use khata_store as store;
 use khata_store::encryption_counts::EncryptionCounter;
 use tracing::info;
 
+use crate::account_urls::AccountUrls;
 use crate::auth::Authenticator;
 use crate::connectors::WebhookAccounts;
 use crate::context::State;
@@ -148,6 +149,7 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
         limits: Limits::new(),
         in_progress: InProgress::new(server::connections(settings)),
         gateway_choices: GatewayChoices::new(sandbox_mode),
+        account_urls: AccountUrls::new(sandbox_mode),
         stored_replies: Arc::new(StoredReplies::new()),
         webhook_accounts: WebhookAccounts::new(Arc::clone(&keyring), http, sandbox_mode),
         metrics,

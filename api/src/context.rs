@@ -18,9 +18,12 @@ use khata_domain::{AccountId, AccountKind, KeyId, MerchantId, ValidationKey};
 use khata_queue::{DeliverySignalPublisher, Wakeup, WakeupPublisher};
 use khata_store::audit::Actor;
 use khata_store::merchants::Merchant;
+use khata_store::webhooks::AccountUrl;
+use khata_webhooks::EndpointUrl;
 use serde_json::{Map, Value};
 use tracing::{Span, field};
 
+use crate::account_urls::AccountUrls;
 use crate::auth::{Authenticator, Caller};
 use crate::connection::ConnectionState;
 use crate::connectors::WebhookAccounts;
@@ -49,6 +52,7 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) in_progress: InProgress,
     pub(crate) gateway_choices: GatewayChoices,
+    pub(crate) account_urls: AccountUrls,
     pub(crate) stored_replies: Arc<StoredReplies>,
     pub(crate) webhook_accounts: WebhookAccounts,
     pub(crate) metrics: Arc<Metrics>,
@@ -259,6 +263,19 @@ impl RequestContext {
     pub(crate) async fn check_gateway(&self, pin: &GatewayPin) -> Result<(), ApiError> {
         let choices = &self.state.gateway_choices;
         choices.check(&self.database, self.merchant_id(), pin).await
+    }
+
+    /// Finds the webhook endpoint that allows the URL, if the call names one for the events of its accounts.
+    pub(crate) async fn account_url(
+        &self,
+        url: Option<&EndpointUrl>,
+    ) -> Result<Option<AccountUrl>, ApiError> {
+        let Some(url) = url else {
+            return Ok(None);
+        };
+        let found = &self.state.account_urls;
+        let found = found.find(&self.database, self.merchant_id(), url);
+        found.await.map(Some)
     }
 
     /// Counts a validation that this call started, and publishes its wake-up.

@@ -193,8 +193,9 @@ const LATEST: &str = "latest";
 enum After {
     /// The oldest event that is kept.
     Beginning,
+    /// The event behind this one.
     Event(EventId),
-    /// The newest event.
+    /// The event behind the newest one.
     Latest,
 }
 

@@ -271,6 +271,8 @@ row! {
         pub event: Event,
         #[diesel(embed)]
         pub account: AccountRow,
+        /// The URL that gets the account's events, if it has its own: an encrypted [`crate::webhooks::AccountUrl`].
+        pub sealed_webhook_url: Option<Vec<u8>>,
     }
 }
 
@@ -281,7 +283,7 @@ pub fn with_accounts(
 ) -> QueryResult<Vec<AccountEvent>> {
     let account = row_columns("a.metadata");
     statement(format!(
-        "select {EVENT_COLUMNS}, {account}
+        "select {EVENT_COLUMNS}, {account}, a.sealed_webhook_url
          from $1 as wanted
          join events e on e.merchant_id = wanted.merchant_id and e.id = wanted.id
          join customer_accounts a on a.merchant_id = e.merchant_id and a.id = e.subject_id

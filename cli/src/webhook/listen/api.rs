@@ -31,8 +31,9 @@ pub(super) struct Api {
 pub(super) enum After {
     /// The oldest event that is kept.
     Beginning,
+    /// The event behind this one.
     Event(EventId),
-    /// The newest event of this moment.
+    /// The event behind the newest one of this moment.
     Latest,
 }
 

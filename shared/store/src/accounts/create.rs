@@ -172,6 +172,7 @@ fn insert_accounts(
         fingerprint = row.account.fingerprint.as_slice(),
         masked = row.account.masked.as_str(),
         bank_code = row.account.bank_code.as_deref(),
+        sealed_webhook_url = row.account.sealed_webhook_url.as_deref(),
         pinned_gateway_id = row.call.pin.gateway_id,
         pinned_gateway_reference_id = row.call.pin.reference_id.as_deref(),
         metadata = row.call.metadata.as_str(),
@@ -208,10 +209,10 @@ fn insert_accounts(
          ), account as (
             insert into customer_accounts (merchant_id, customer_id, id, validation_id, kind, sealed_details,
                 fingerprint, masked, bank_code, pinned_gateway_id, pinned_gateway_reference_id, metadata, consent,
-                routing_id, status, created_at, updated_at, event_position)
+                routing_id, sealed_webhook_url, status, created_at, updated_at, event_position)
             select merchant_id, customer_id, id, validation_id, kind, sealed_details, fingerprint, masked, bank_code,
                 pinned_gateway_id, pinned_gateway_reference_id, metadata::jsonb, consent::jsonb, routing_id,
-                'CREATED', now(), now(), {position}
+                sealed_webhook_url, 'CREATED', now(), now(), {position}
             from input
             on conflict (merchant_id, customer_id, fingerprint) where deleted_at is null do nothing
             returning merchant_id, id
