@@ -166,6 +166,10 @@ pub struct Attempted {
     pub sealed_reply: Option<Vec<u8>>,
     /// The body, encrypted for the event, if the attempt failed.
     pub sealed_body: Option<Vec<u8>>,
+    /// The call went to the account's own URL.
+    pub to_account_url: bool,
+    /// The result is about the endpoint, and not about one URL of its host or about Khata.
+    pub concerns_endpoint: bool,
 }
 
 row! {
@@ -198,6 +202,7 @@ pub fn settle(
                 status = case when i.failure is null then i.status end,
                 latency_ms = case when i.failure is null then i.latency_ms end,
                 sealed_reply = case when i.failure is null then i.sealed_reply end,
+                to_account_url = i.to_account_url,
                 delivered_at = case when i.state = 'DELIVERED' then now() end
             from input i
             where d.merchant_id = i.merchant_id and d.endpoint_id = i.endpoint_id and d.subject_id = i.subject_id
@@ -222,7 +227,7 @@ pub fn settle(
             on conflict do nothing
          ), result as materialized (
             select merchant_id, endpoint_id, bool_or(failure is null) as has_success from input
-            where failure is distinct from '{NO_BODY}' group by 1, 2 order by 1, 2
+            where concerns_endpoint group by 1, 2 order by 1, 2
          ), endpoint as (
             update webhook_endpoints w
             set last_success_at = case when r.has_success then now() else w.last_success_at end,
@@ -249,6 +254,8 @@ pub fn settle(
         latency_ms = result.latency_ms,
         sealed_reply = result.sealed_reply.as_deref(),
         sealed_body = result.sealed_body.as_deref(),
+        to_account_url = result.to_account_url,
+        concerns_endpoint = result.concerns_endpoint,
     }))
     .load(connection)
 }

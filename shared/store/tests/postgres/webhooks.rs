@@ -58,6 +58,7 @@ impl Bench {
             is_ordered,
             concurrency: 4,
             calls_per_second: None,
+            allows_url_per_account: false,
         };
         webhooks::insert(&mut self.connection, self.merchant, &new, 20)
             .unwrap()
@@ -107,6 +108,8 @@ impl Bench {
             latency_ms: 12,
             sealed_reply: None,
             sealed_body: failure.map(|_| b"body".to_vec()),
+            to_account_url: false,
+            concerns_endpoint: failure != Some(webhooks::NO_BODY),
         };
         !webhooks::settle(&mut self.connection, &[result])
             .unwrap()
@@ -629,6 +632,7 @@ fn a_merchant_has_a_limited_number_of_endpoints() {
         is_ordered: true,
         concurrency: 1,
         calls_per_second: None,
+        allows_url_per_account: false,
     };
     for _ in 0..2 {
         assert!(
