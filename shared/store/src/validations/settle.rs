@@ -236,10 +236,10 @@ pub fn settle(
     } else {
         "v.state = 'LEASED' and v.lease_token = i.lease_token"
     };
-    let is_live = if mutants::is_on(Mutant::RevivedAccount) {
-        "true"
+    let (is_live, revive) = if mutants::is_on(Mutant::RevivedAccount) {
+        ("true", "deleted_at = null, ")
     } else {
-        "a.status <> 'DELETED'"
+        ("a.status <> 'DELETED'", "")
     };
     let snapshot = events::SNAPSHOT.replace("v.", "s.");
     let rows: Vec<Settled> = statement(format!(
@@ -291,7 +291,7 @@ pub fn settle(
             on conflict do nothing
          ), account as (
             update customer_accounts a
-            set status = s.account_status, updated_at = now(), version = a.version + 1,
+            set {revive}status = s.account_status, updated_at = now(), version = a.version + 1,
                 event_position = greatest({position}, a.event_position),
                 last_validated_at = case when s.outcome in ('VALID', 'INVALID', 'REVIEW') then now()
                                          else a.last_validated_at end,
