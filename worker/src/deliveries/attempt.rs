@@ -71,7 +71,11 @@ impl Attempts {
         async {
             self.count(&started);
             let outcome = self.call(sender, &mut started).await;
-            slot.called(outcome.concerns_endpoint().then_some(outcome.failure.is_none()));
+            slot.called(
+                outcome
+                    .concerns_endpoint()
+                    .then_some(outcome.failure.is_none()),
+            );
             let is_gone = outcome.after == AfterAttempt::Gone;
             let attempted = self.attempted(&started.delivery, outcome);
             self.record(&attempted);
