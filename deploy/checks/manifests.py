@@ -25,7 +25,7 @@ TEMPLATES = ("Deployment", "StatefulSet", "Job")
 # Limits per address that an Ingress for merchants must have: the API itself limits by API key and merchant (docs/security.md).
 INGRESS_LIMITS = {"nginx.ingress.kubernetes.io/limit-connections", "nginx.ingress.kubernetes.io/limit-rps"}
 # The paths that merchants and gateways call. Health, the version and /docs stay within the cluster.
-INGRESS_PATHS = {"/banks", "/customers", "/gateways"}
+INGRESS_PATHS = {"/.well-known/webhooks", "/banks", "/customers", "/events", "/gateways", "/webhook-endpoints"}
 
 
 class Overlay:
@@ -164,6 +164,8 @@ class Overlay:
         paths = {path["path"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]}
         for path in sorted(paths - INGRESS_PATHS):
             self.fault(f"publishes {path}, which no merchant and no gateway calls")
+        for path in sorted(INGRESS_PATHS - paths):
+            self.fault(f"does not publish {path}, which merchants or gateways call")
         annotations = ingress["metadata"].get("annotations", {})
         if self.name == "production":
             for limit in sorted(INGRESS_LIMITS):
