@@ -36,6 +36,8 @@ struct Known {
     unfinished: Vec<OpenValidations>,
     gateways: Vec<GatewayStatus>,
     budgets: Vec<Budget>,
+    /// Age in seconds of the oldest event that readers do not see yet.
+    held_back_seconds: f64,
     expiring_keys: Vec<ExpiringKeys>,
     in_review: Vec<AccountsInReview>,
     deliveries: Vec<OpenDeliveries>,
@@ -72,6 +74,7 @@ impl DatabaseMetrics {
             unfinished: database_metrics::open_validations(&mut connection)?,
             gateways: database_metrics::gateways(&mut connection)?,
             budgets: database_metrics::budgets(&mut connection)?,
+            held_back_seconds: database_metrics::events_held_back(&mut connection)?,
             expiring_keys: database_metrics::expiring_keys(&mut connection)?,
             in_review: database_metrics::accounts_in_review(&mut connection)?,
             deliveries: database_metrics::open_deliveries(&mut connection)?,
@@ -168,6 +171,9 @@ impl Collector for DatabaseMetrics {
         }
         let deliveries = &known.deliveries;
         gauges! { encoder;
+            one "events_held_back_age" Seconds,
+                "Age of the oldest event that readers do not see yet, because an older write transaction is open; 0 if there is none",
+                known.held_back_seconds;
             each_of "webhook_deliveries_open", "Deliveries of events that no endpoint has accepted yet, by state",
                 deliveries_by_state(deliveries);
             each_of "webhook_oldest_due_age" Seconds,
@@ -348,6 +354,7 @@ pub(crate) mod tests {
                 merchant_name: "shop".to_owned(),
                 used_share: 0.25,
             }],
+            held_back_seconds: 75.5,
             expiring_keys: vec![ExpiringKeys { merchant, keys: 2 }],
             in_review: vec![AccountsInReview {
                 merchant,
@@ -395,6 +402,7 @@ pub(crate) mod tests {
                 "khata_merchant_oldest_review_age_seconds{{merchant_id=\"{merchant}\"}} 86400.0"
             ),
             "khata_encryption_key_encryptions{key_id=\"1\"} 3000000000.0".to_owned(),
+            "khata_events_held_back_age_seconds 75.5".to_owned(),
             "khata_webhook_deliveries_open{state=\"due\"} 6.0".to_owned(),
             "khata_webhook_deliveries_open{state=\"started\"} 2.0".to_owned(),
             "khata_webhook_deliveries_open{state=\"waiting\"} 4.0".to_owned(),
