@@ -70,7 +70,11 @@ impl Attempts {
         async {
             self.count(&started);
             let outcome = self.call(sender, &mut started).await;
-            slot.called(outcome.concerns_endpoint().then_some(outcome.failure.is_none()));
+            slot.called(
+                outcome
+                    .concerns_endpoint()
+                    .then_some(outcome.failure.is_none()),
+            );
             let is_gone = outcome.after == AfterAttempt::Gone;
             let attempted = self.attempted(&started.delivery, outcome);
             self.record(&attempted);
@@ -130,7 +134,7 @@ impl Attempts {
         let request = DeliveryRequest {
             message: &message,
             attempt: number,
-            secrets: sender.secrets(sent_at),
+            secrets: &sender.secrets,
             credentials: sender.credentials.as_ref(),
         };
         let began = Instant::now();
