@@ -10,7 +10,7 @@ PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 .PHONY: help up down demo test name-match fuzz bench bench-collector chaos status clean-local image image-test sbom lists compose-check k8s-check
 
 help: ## List these commands
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## Start everything on this machine; again: start only what does not run
 	@$(STACK) up
@@ -30,9 +30,9 @@ name-match: ## Print the error rates of the name match on the labelled pairs
 fuzz: ## Build the fuzz targets, then search each decoder for failures for a minute
 	@fuzz/run.sh
 
-bench: ## Measure a release build against pgbench on the same Postgres
+bench: ## Measure a release build, all or PART=…, against pgbench on the same Postgres
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with bash -c \
-	    'KHATA_DATABASE_URL=$$KHATA_OWNER_URL exec $(PROGRAMS)/release/khata-bench'
+	    'KHATA_DATABASE_URL=$$KHATA_OWNER_URL exec $(PROGRAMS)/release/khata-bench $(PART) $(BACKLOG)'
 
 bench-collector: ## Measure the cost of tracing, with and without a reachable collector
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with bash -c \
@@ -48,7 +48,7 @@ status: ## List the processes with their ports and log files
 clean-local: ## Stop everything and remove the local data
 	@$(STACK) clean
 
-image: ## Build the container images with docker, podman or buildah
+image: ## Build the container images with docker, podman or buildah; a release with KHATA_PLATFORMS=…
 	@deploy/docker/build.sh
 
 image-test: ## Run the demo on a stack from the images, read-only and without rights
@@ -63,5 +63,5 @@ lists: ## Refresh the list of IFSCs that is part of the programs
 compose-check: ## Check the Dockerfile, deploy/compose.yaml and the files that it mounts
 	@deploy/docker/check.sh
 
-k8s-check: ## Render deploy/k8s and validate the result
+k8s-check: ## Render deploy/k8s and the Helm chart, validate and compare the results
 	@deploy/k8s/check.sh

@@ -8,13 +8,15 @@ use actix_web::dev::Server;
 use actix_web::web;
 use anyhow::Context;
 use chrono::Utc;
+use futures_util::future::join_all;
 use khata_config::shutdown::{self, Shutdown, Trigger};
 use khata_config::write_port_file;
-use khata_queue::WakeupPublisher;
+use khata_queue::{DeliverySignalPublisher, WakeupPublisher};
 use khata_store as store;
 use khata_store::encryption_counts::EncryptionCounter;
 use tracing::info;
 
+use crate::account_urls::AccountUrls;
 use crate::auth::Authenticator;
 use crate::connectors::WebhookAccounts;
 use crate::context::State;
@@ -35,7 +37,7 @@ const QUERY_CONNECTIONS: usize = 5;
 const LAST_COMMITS: Duration = Duration::from_secs(3);
 /// Time between two counts of the encryptions.
 const COUNT_INTERVAL: Duration = Duration::from_secs(15);
-/// Time for the last wake-ups.
+/// Time for the last wake-ups and signals.
 const LAST_WAKEUPS: Duration = Duration::from_secs(5);
 
 /// An API, bound and ready to run.
@@ -52,6 +54,7 @@ struct Background {
     outcomes: Outcomes,
     outcomes_thread: std::thread::JoinHandle<()>,
     wakeups: tokio::task::JoinHandle<()>,
+    delivery_signals: tokio::task::JoinHandle<()>,
     encryptions: tokio::task::JoinHandle<()>,
     /// Ends `encryptions`.
     stop: Trigger,
@@ -106,7 +109,8 @@ impl Application {
         shutdown::join(self.background.outcomes_thread, LAST_COMMITS).await;
         self.background.stop.raise();
         let _ = tokio::time::timeout(LAST_COMMITS, self.background.encryptions).await;
-        let _ = tokio::time::timeout(LAST_WAKEUPS, self.background.wakeups).await;
+        let publishers = [self.background.wakeups, self.background.delivery_signals];
+        let _ = tokio::time::timeout(LAST_WAKEUPS, join_all(publishers)).await;
         // Stop the metrics server last, so that Prometheus can still read the final values.
         if let Some((handle, task)) = metrics {
             handle.stop(false).await;
@@ -122,6 +126,8 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
     let keyring = Arc::new(settings.keyring.load(sandbox_mode)?);
     let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
     let (wakeup_publisher, wakeups) = WakeupPublisher::start(settings.broker.clone(), "khata-api");
+    let (delivery_signals, signals_task) =
+        DeliverySignalPublisher::start(settings.broker.clone(), "khata-api-deliveries");
     let rotate_by = settings.keyring.rotate_by(keyring.primary_created_at());
     let counts = wakeup_publisher.counts();
     let metrics = Arc::new(Metrics::new(pool.clone(), &counts, rotate_by));
@@ -137,11 +143,13 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
         database,
         creates,
         wakeup_publisher,
+        delivery_signals,
         outcomes: outcomes.clone(),
         authenticator: Authenticator::new(sandbox_mode),
         limits: Limits::new(),
         in_progress: InProgress::new(server::connections(settings)),
         gateway_choices: GatewayChoices::new(sandbox_mode),
+        account_urls: AccountUrls::new(sandbox_mode),
         stored_replies: Arc::new(StoredReplies::new()),
         webhook_accounts: WebhookAccounts::new(Arc::clone(&keyring), http, sandbox_mode),
         metrics,
@@ -154,6 +162,7 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
         outcomes,
         outcomes_thread,
         wakeups,
+        delivery_signals: signals_task,
         encryptions,
         stop,
     };

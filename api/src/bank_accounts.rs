@@ -24,7 +24,9 @@ use crate::{reply, schema};
     responses((status = 200, description = "The account.", body = BankAccount)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
-    let request = CreateRequest::read_bank_account(&body, context.state.metrics.database_time())?;
+    let state = &context.state;
+    let now = state.metrics.database_time();
+    let request = CreateRequest::read_bank_account(&body, now, state.sandbox_mode)?;
     create_accounts(&context, request, ReplyForm::BankAccount).await
 }
 

@@ -15,12 +15,15 @@ use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin as GatewayPin;
 use khata_domain::text::is_placeholder_id;
 use khata_domain::{AccountId, AccountKind, KeyId, MerchantId, ValidationKey};
-use khata_queue::{Wakeup, WakeupPublisher};
+use khata_queue::{DeliverySignalPublisher, Wakeup, WakeupPublisher};
 use khata_store::audit::Actor;
 use khata_store::merchants::Merchant;
+use khata_store::webhooks::AccountUrl;
+use khata_webhooks::EndpointUrl;
 use serde_json::{Map, Value};
 use tracing::{Span, field};
 
+use crate::account_urls::AccountUrls;
 use crate::auth::{Authenticator, Caller};
 use crate::connection::ConnectionState;
 use crate::connectors::WebhookAccounts;
@@ -43,11 +46,13 @@ pub(crate) struct State {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) creates: Creates,
     pub(crate) wakeup_publisher: WakeupPublisher,
+    pub(crate) delivery_signals: DeliverySignalPublisher,
     pub(crate) outcomes: Outcomes,
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
     pub(crate) in_progress: InProgress,
     pub(crate) gateway_choices: GatewayChoices,
+    pub(crate) account_urls: AccountUrls,
     pub(crate) stored_replies: Arc<StoredReplies>,
     pub(crate) webhook_accounts: WebhookAccounts,
     pub(crate) metrics: Arc<Metrics>,
@@ -260,6 +265,19 @@ impl RequestContext {
         choices.check(&self.database, self.merchant_id(), pin).await
     }
 
+    /// Finds the webhook endpoint that allows the URL, if the call names one for the events of its accounts.
+    pub(crate) async fn account_url(
+        &self,
+        url: Option<&EndpointUrl>,
+    ) -> Result<Option<AccountUrl>, ApiError> {
+        let Some(url) = url else {
+            return Ok(None);
+        };
+        let found = &self.state.account_urls;
+        let found = found.find(&self.database, self.merchant_id(), url);
+        found.await.map(Some)
+    }
+
     /// Counts a validation that this call started, and publishes its wake-up.
     pub(crate) fn announce(&self, key: ValidationKey, kind: AccountKind, by: StartedBy) {
         self.state.metrics.accepted(key.merchant, kind, by);
@@ -277,6 +295,11 @@ impl RequestContext {
         let trace_parent = self.observed.trace_parent.clone();
         let wakeup = Wakeup { key, trace_parent };
         self.state.wakeup_publisher.publish_awaited(wakeup);
+    }
+
+    /// Signals that the call wrote deliveries, or made some due, so that their attempts begin at once.
+    pub(crate) fn signal_deliveries(&self) {
+        self.state.delivery_signals.publish(self.merchant_id());
     }
 
     /// The query parameters.

@@ -25,6 +25,10 @@ pub(crate) struct WebhookDelivery {
     event_name: EventName,
     #[schema(pattern = "^whe_[0-9a-v]{26}$")]
     endpoint_id: String,
+    /// The URL that the newest attempt called, without its query: the endpoint's, or the account's own. `null` before the first attempt
+    /// has ended.
+    #[schema(required, example = "https://hooks.example.com/khata")]
+    url: Option<String>,
     #[schema(value_type = schema::DeliveryStateWord)]
     state: DeliveryState,
     #[schema(format = DateTime)]
@@ -155,6 +159,7 @@ fn present(
         event_id: row.event_id.to_string(),
         event_name: row.event_name,
         endpoint_id: row.key.endpoint.to_string(),
+        url: row.url(keyring).map_err(|_| unreadable(row.event_id))?,
         state: row.state,
         date_created: time(row.created_at),
         date_delivered: row.delivered_at.map(time),
@@ -172,11 +177,13 @@ fn next_attempt(row: &DeliveryRow) -> Option<DateTime<Utc>> {
 fn reply(keyring: &Keyring, row: &DeliveryRow, sealed: &[u8]) -> Result<String, ApiError> {
     let (merchant, event) = (row.key.merchant, row.event_id);
     let plain = keyring.decrypt(merchant, event.0, Purpose::Delivery, sealed);
-    let plain = plain.map_err(|_| {
-        tracing::error!(event_id = %event, "cannot decrypt an endpoint's reply; check that the keyring holds its key");
-        ApiError::Internal
-    })?;
+    let plain = plain.map_err(|_| unreadable(event))?;
     Ok(String::from_utf8_lossy(&plain).into_owned())
+}
+
+fn unreadable(event: EventId) -> ApiError {
+    tracing::error!(event_id = %event, "cannot decrypt an endpoint's reply, or the URL of an account; check that the keyring holds its key");
+    ApiError::Internal
 }
 
 #[cfg(test)]
@@ -213,6 +220,9 @@ mod tests {
             status: None,
             latency_ms: None,
             sealed_reply: None,
+            endpoint_url: "https://hooks.example.com/khata".to_owned(),
+            to_account_url: None,
+            sealed_webhook_url: None,
         }
     }
 

@@ -38,7 +38,8 @@ khata_present::named_schema! {
 /// The events of all your accounts, the oldest first; of an account, in the order of its versions. Call again with the
 /// `cursor` of the page as `after`, also after an empty page. No page skips an event: an event appears only when none can appear
 /// before it any more, however long its transaction took. Each event is the body of its webhook with the payload `FULL`. Counts as
-/// one request for each event of the page.
+/// one request for each event of the page. With `after=latest` the page is empty, and its `cursor` is the newest event: the next
+/// page begins with the first event after this call.
 #[utoipa::path(get, path = "/events", operation_id = "listEvents", tag = "Events", params(schema::EventsQuery),
     responses((status = 200, description = "A page.", body = EventList),
         (status = 410, description = "`after` names an event that Khata does not keep any more. Begin without `after`.", body = Envelope<'static>)))]
@@ -49,6 +50,18 @@ pub(crate) async fn list(context: RequestContext) -> Result<HttpResponse, ApiErr
         limit,
     } = Query::read(&context)?;
     let merchant = context.merchant_id();
+    let after = match after {
+        After::Beginning => None,
+        After::Event(event) => Some(event),
+        After::Latest => {
+            let read = context
+                .database
+                .read("find latest event", move |connection| {
+                    stored::latest(connection, merchant)
+                });
+            return reply::json(&Page::<Event>::new(Vec::new(), false, read.await?));
+        }
+    };
     let read = context.database.read("list events", move |connection| {
         let page = stored::list(connection, merchant, after, &names, limit)?;
         page.map(|page| Subjects::read(connection, merchant, page))
@@ -126,7 +139,7 @@ pub(crate) async fn replay(mut context: RequestContext) -> Result<HttpResponse, 
     let body = context.receive().await?;
     let (event, merchant) = (event_of(&context)?, context.merchant_id());
     let endpoint = read_replay(&body)?;
-    let (reply, _) = context
+    let (reply, deliveries) = context
         .idempotent()?
         .write_reply("replay event", move |connection| {
             stored::find(connection, merchant, event)?.ok_or(NO_EVENT)?;
@@ -148,9 +161,12 @@ pub(crate) async fn replay(mut context: RequestContext) -> Result<HttpResponse, 
                 event_id: event.to_string(),
                 deliveries: replayed.deliveries,
             })?;
-            Ok((body, ()))
+            Ok((body, replayed.deliveries))
         })
         .await?;
+    if deliveries.is_some_and(|deliveries| deliveries > 0) {
+        context.signal_deliveries();
+    }
     Ok(reply)
 }
 
@@ -169,9 +185,23 @@ fn event_of(context: &RequestContext) -> Result<EventId, ApiError> {
     EventId::parse(context.id()).ok_or(NO_EVENT)
 }
 
+/// Word for the newest event in place of an event's id.
+const LATEST: &str = "latest";
+
+/// Begin of a page of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// The oldest event that is kept.
+    Beginning,
+    /// The event behind this one.
+    Event(EventId),
+    /// The event behind the newest one.
+    Latest,
+}
+
 /// The query of *list events*.
 struct Query {
-    after: Option<EventId>,
+    after: After,
     /// Empty: all.
     names: Vec<EventName>,
     limit: i64,
@@ -187,7 +217,18 @@ impl Query {
 
     fn parse(query: &schema::EventsQuery) -> Result<Self, ApiError> {
         let mut faults = Faults::default();
-        let after = event_id("after", query.after.as_deref(), &mut faults);
+        let after = match query.after.as_deref().map(trim) {
+            None | Some("") => After::Beginning,
+            Some(LATEST) => After::Latest,
+            Some(text) => EventId::parse(text).map_or_else(
+                || {
+                    let reason = "must be the id of an event, evt_ and 26 characters, or latest";
+                    faults.push("after", reason);
+                    After::Beginning
+                },
+                After::Event,
+            ),
+        };
         let mut names = Vec::new();
         let types = query.types.as_deref().map(trim).unwrap_or_default();
         for text in types.split(',').map(trim).filter(|_| !types.is_empty()) {
@@ -309,12 +350,17 @@ mod tests {
     #[test]
     fn a_query_names_a_page() {
         let all = query("", "", "").unwrap_or_else(|faults| panic!("{faults:?}"));
-        assert_eq!((all.after, all.names, all.limit), (None, Vec::new(), 100));
+        assert_eq!(
+            (all.after, all.names, all.limit),
+            (After::Beginning, Vec::new(), 100)
+        );
+        let latest = query("latest", "", "").unwrap_or_else(|faults| panic!("{faults:?}"));
+        assert_eq!(latest.after, After::Latest);
         let event = EventId::new();
         let types = "CUSTOMER_ACCOUNT_ACTIVE, CUSTOMER_ACCOUNT_FAILURE,CUSTOMER_ACCOUNT_ACTIVE";
         let some =
             query(&event.to_string(), types, "7").unwrap_or_else(|faults| panic!("{faults:?}"));
-        assert_eq!(some.after, Some(event));
+        assert_eq!(some.after, After::Event(event));
         assert_eq!(some.names, [EventName::Active, EventName::Failure]);
         assert_eq!(some.limit, 7);
     }
@@ -327,7 +373,7 @@ mod tests {
         assert_eq!(
             all,
             [
-                "after: must be the id of an event: evt_ and 26 characters",
+                "after: must be the id of an event, evt_ and 26 characters, or latest",
                 "types: CUSTOMER_ACCOUNT_ACTIV is not the name of an event: did you mean CUSTOMER_ACCOUNT_ACTIVE?",
                 "limit: must be a whole number from 1 to 100",
             ]

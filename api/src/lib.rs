@@ -7,6 +7,7 @@
 //! `deliveries`, `gateway_webhooks` and `health`. `document` generates the OpenAPI document,
 //! `server` bounds the HTTP server and its `connection`s, and `application` starts all parts.
 
+mod account_urls;
 mod accounts;
 mod application;
 mod auth;

@@ -184,7 +184,7 @@ pub(crate) async fn disable(context: RequestContext) -> Result<HttpResponse, Api
     responses((status = 200, description = "The event that is sent.", body = Event)))]
 pub(crate) async fn test(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     read_nothing(&context.receive().await?)?;
-    write(&context, "test endpoint", move |connection, call| {
+    let reply = write(&context, "test endpoint", move |connection, call| {
         let endpoint = webhooks::find(connection, call.key)?.ok_or(NO_ENDPOINT)?;
         let event = webhooks::test(connection, call.key)?.ok_or(ApiError::EndpointDisabled)?;
         let (action, nothing) = ("webhook.test", Changes::default());
@@ -192,8 +192,10 @@ pub(crate) async fn test(mut context: RequestContext) -> Result<HttpResponse, Ap
             connection, call.key, call.actor, action, &endpoint, &nothing,
         )?;
         Ok(endpoint_event(&event, Some(&endpoint)).to_json()?)
-    })
-    .await
+    });
+    let reply = reply.await?;
+    context.signal_deliveries();
+    Ok(reply)
 }
 
 /// Delete a webhook endpoint
@@ -275,7 +277,7 @@ pub(crate) async fn deliveries(context: RequestContext) -> Result<HttpResponse, 
 /// Enables or disables the endpoint. One that is so already stays as it is.
 async fn switch(mut context: RequestContext, enable: bool) -> Result<HttpResponse, ApiError> {
     read_nothing(&context.receive().await?)?;
-    write(&context, "switch endpoint", move |connection, call| {
+    let reply = write(&context, "switch endpoint", move |connection, call| {
         let current = webhooks::find(connection, call.key)?.ok_or(NO_ENDPOINT)?;
         let (switched, action) = if enable {
             (webhooks::enable(connection, call.key)?, "webhook.enable")
@@ -293,8 +295,11 @@ async fn switch(mut context: RequestContext, enable: bool) -> Result<HttpRespons
         let endpoint = switched.unwrap_or(current);
         let settings = open(call.keyring, &endpoint)?;
         Shown::of(&endpoint, &settings).to_json()
-    })
-    .await
+    });
+    let reply = reply.await?;
+    // An enabled endpoint gets its open deliveries, and the event of a disabled one goes to the others.
+    context.signal_deliveries();
+    Ok(reply)
 }
 
 /// A call that changes an endpoint.

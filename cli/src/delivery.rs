@@ -37,6 +37,8 @@ pub(crate) struct Delivery {
     attempts: Vec<Attempt>,
     /// The start of the reply that accepted the event.
     reply: Option<String>,
+    /// The URL that the newest attempt called, without its query.
+    url: Option<String>,
 }
 
 /// An attempt that failed.
@@ -62,6 +64,9 @@ impl Delivery {
         Ok(Self {
             attempts: attempts.collect(),
             reply: decrypt(keyring, row.key, event, row.sealed_reply.as_deref()),
+            url: row
+                .url(keyring)
+                .unwrap_or_else(|_| Some(UNREADABLE.to_owned())),
             row,
         })
     }
@@ -87,6 +92,7 @@ impl Delivery {
     pub(crate) fn json(&self) -> Value {
         let attempts: Vec<Value> = self.attempts.iter().map(Attempt::json).collect();
         let mut document = json_of(&self.row);
+        document["url"] = json!(self.url);
         document["reply"] = json!(self.reply);
         document["failed_attempts"] = attempts.into();
         document
@@ -99,6 +105,7 @@ impl Delivery {
             self.row.event_id, self.row.event_name, self.row.key.endpoint
         );
         let mut facts = Table::facts()
+            .fact("url", or_none(self.url.as_ref()))
             .fact("state", self.row.state)
             .fact("attempts", self.row.attempts)
             .fact("status", or_none(self.row.status))
@@ -281,6 +288,9 @@ mod tests {
             status: is_delivered.then_some(204),
             latency_ms: is_delivered.then_some(3),
             sealed_reply: None,
+            endpoint_url: "https://shop.example/webhooks".into(),
+            to_account_url: is_delivered.then_some(false),
+            sealed_webhook_url: None,
         };
         let attempt = Attempt {
             row: AttemptRow {
@@ -297,6 +307,7 @@ mod tests {
         Delivery {
             row,
             attempts: vec![attempt],
+            url: Some("https://shop.example/webhooks".into()),
             reply: is_delivered.then(String::new),
         }
     }

@@ -140,23 +140,34 @@ fn event(id: EventId, version: u32) -> String {
     )
 }
 
-/// An API with these events, a page for each. The last page comes at the second call behind the event before it.
+/// An API with these events, a page for each; the last event happens after the first call for it.
 fn api(events: &[(EventId, String)]) -> (SocketAddr, Receiver<Request>) {
     let events = events.to_vec();
     let is_asked_again = AtomicBool::new(false);
     serve(move |request| {
+        let last = events.len() - 1;
         let after = request.line.split("after=").nth(1);
         let place = after.map_or(0, |after| {
             let known = |(id, _): &(EventId, String)| after.starts_with(&id.to_string());
-            events.iter().position(known).unwrap() + 1
+            // `latest`: behind those that have happened.
+            events
+                .iter()
+                .position(known)
+                .map_or(last, |place| place + 1)
         });
-        let last = events.len() - 1;
-        let is_early = place == last && !is_asked_again.swap(true, Ordering::Relaxed);
+        let is_latest = after.is_some_and(|after| after.starts_with("latest"));
+        let is_early = is_latest || place == last && !is_asked_again.swap(true, Ordering::Relaxed);
         let next = if is_early { None } else { events.get(place) };
         let event = next.map_or("", |(_, event)| event);
         let has_more = place + 1 < last;
-        let body =
-            format!(r#"{{"object":"list","count":1,"has_more":{has_more},"list":[{event}]}}"#);
+        let cursor = next.map_or_else(
+            || place.checked_sub(1).map(|at| events[at].0),
+            |next| Some(next.0),
+        );
+        let cursor = cursor.map_or("null".to_owned(), |id| format!(r#""{id}""#));
+        let body = format!(
+            r#"{{"object":"list","count":1,"has_more":{has_more},"cursor":{cursor},"list":[{event}]}}"#
+        );
         (200, body)
     })
 }
@@ -176,7 +187,7 @@ fn new_events_are_posted_with_their_bytes_and_a_signature() {
     let listening = Listening::start(api, target, &["--type", "CUSTOMER_ACCOUNT_ACTIVE"]);
     let secret = listening.line();
     let secret = secret.rsplit(' ').next().unwrap();
-    // The two older ones are skipped.
+    // The API is not asked for the two older ones.
     let request = posted.recv_timeout(TIMEOUT).unwrap();
     let (id, body) = &events[2];
     assert_eq!(request.line, "POST /hooks HTTP/1.1");
@@ -190,10 +201,35 @@ fn new_events_are_posted_with_their_bytes_and_a_signature() {
     let call = calls.recv_timeout(TIMEOUT).unwrap();
     assert_eq!(
         call.line,
-        "GET /events?limit=100&types=CUSTOMER_ACCOUNT_ACTIVE HTTP/1.1"
+        "GET /events?limit=100&types=CUSTOMER_ACCOUNT_ACTIVE&after=latest HTTP/1.1"
     );
     // The key as user name, with an empty password.
     assert_eq!(call.headers["authorization"], "Basic a2hfdGVzdF9rZXk6");
+    let next = calls.recv_timeout(TIMEOUT).unwrap().line;
+    assert!(next.contains(&format!("after={}", events[1].0)), "{next}");
+}
+
+#[test]
+fn the_first_event_of_a_merchant_is_posted() {
+    let (id, body) = &three_events()[0];
+    let (first, body) = (body.clone(), body.clone());
+    let (api, _calls) = serve(move |request| {
+        // No event, and no cursor, until the second call.
+        let (cursor, event) = if request.line.contains("after=") {
+            ("null", "")
+        } else {
+            (r#""evt_01k82u7s7aeqraoh1tia1a3hc8""#, &*first)
+        };
+        let body = format!(
+            r#"{{"object":"list","count":1,"has_more":false,"cursor":{cursor},"list":[{event}]}}"#
+        );
+        (200, body)
+    });
+    let (target, posted) = serve(|_| (204, String::new()));
+    let _listening = Listening::start(api, target, &[]);
+    let request = posted.recv_timeout(TIMEOUT).unwrap();
+    assert_eq!(request.body, body.as_bytes());
+    assert_eq!(request.headers["webhook-id"], id.to_string());
 }
 
 #[test]

@@ -1,9 +1,9 @@
 """Returns schemas of the custom resources in deploy/k8s.
 
-CloudNativePG, KEDA, the Prometheus Operator and External Secrets publish their definitions as YAML, in places that a build machine
-may not reach. A package registry has Rust bindings of them (bindings.txt), generated one to one: a struct is an object, a field a
-property, Option an optional property, an enum a list of words. This module turns the bindings back into JSON Schemas, which reject
-every property that a definition does not name. The bindings lack the bounds and patterns of the originals.
+CloudNativePG, KEDA, the Prometheus Operator, External Secrets and the Gateway API publish their definitions as YAML, in places that a
+build machine may not reach. A package registry has Rust bindings of them (bindings.txt), generated one to one: a struct is an object, a
+field a property, Option an optional property, an enum a list of words. This module turns the bindings back into JSON Schemas, which
+reject every property that a definition does not name. The bindings lack the bounds and patterns of the originals.
 """
 
 import re
@@ -57,7 +57,8 @@ def schemas(bindings: Path) -> dict[tuple[str, str], dict]:
         resource = RESOURCE.search(text)
         if resource:
             group, version, kind = resource.groups()
-            found[f"{group}/{version}", kind] = schema(text, f"{kind}Spec")
+            # The struct of the specification is the first: its name has the words of the kind, in Rust's spelling.
+            found[f"{group}/{version}", kind] = schema(text, STRUCT.search(text).group(1))
     return found
 
 

@@ -1,9 +1,10 @@
-"""Checks the output of kustomize: manifests.py BINDINGS NAME=FILE…, run at the root of the repository.
+"""Checks the output of kustomize and Helm: manifests.py BINDINGS NAME=FILE…, run at the root of the repository.
 
 Validates every resource strictly: Kubernetes' own with the schemas of the oldest and newest supported version, custom ones with
 crds.py. The rest is beyond any schema: referenced resources exist, settings are Khata's, grace periods are long enough.
 """
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -16,21 +17,29 @@ import crds
 
 # The oldest supported version (preStop's sleep needs 1.30), and the newest of kubernetes-validate.
 VERSIONS = ("1.31", "1.37")
-# Secrets that the operator creates, as in docs/deployment.md.
-MANUAL = {"development": {"khata-keyring"}, "production": set()}
+# Secrets and ConfigMaps that the operator creates, as in docs/deployment.md.
+DATABASE = {f"khata-database-{role}" for role in ("owner", "api", "worker", "operator")}
+MANUAL = {
+    "base": {"khata-keyring", "khata-broker"} | DATABASE,
+    "development": {"khata-keyring"},
+    "managed": {"khata-postgres-ca"},
+}
 # Seconds after the drain: the last spans (3), a database that does not reply (1), and the worker's last report and commit
 # (worker/src/application.rs, which tests this figure).
 AFTER_DRAIN = {"khata-api": 4, "khata-worker": 10}
 TEMPLATES = ("Deployment", "StatefulSet", "Job")
 # Limits per address that an Ingress for merchants must have: the API itself limits by API key and merchant (docs/security.md).
 INGRESS_LIMITS = {"nginx.ingress.kubernetes.io/limit-connections", "nginx.ingress.kubernetes.io/limit-rps"}
-# The paths that merchants and gateways call. Health, the version and /docs stay within the cluster.
-INGRESS_PATHS = {"/banks", "/customers", "/gateways"}
+# Calls that stay within the cluster, and the gateways' webhooks, which are not calls for merchants.
+INTERNAL_PATHS = {"/health", "/version"}
+GATEWAY_PATHS = {"/gateways"}
 
 
 class Overlay:
     def __init__(self, name, file, custom):
         self.name, self.custom, self.settings, self.version = name, custom, settings(), version()
+        # The chart has the manual resources of its overlay, and "managed-gateway" those of "managed".
+        self.manual = MANUAL.get(name.removesuffix("-chart").split("-")[0], set())
         self.resources = [resource for resource in yaml.safe_load_all(Path(file).read_text()) if resource]
         self.faults = []
 
@@ -43,8 +52,12 @@ class Overlay:
                 self.check_references(resource)
                 self.check_grace(resource)
                 self.check_probes(resource)
+                if kind == "Job":
+                    self.check_order(resource)
             elif kind == "Ingress":
                 self.check_ingress(resource)
+            elif kind == "HTTPRoute":
+                self.check_paths(match["path"]["value"] for rule in resource["spec"]["rules"] for match in rule["matches"])
             elif kind == "Service":
                 self.check_selector(resource["spec"]["selector"])
             elif kind in ("PodDisruptionBudget", "NetworkPolicy"):
@@ -75,7 +88,7 @@ class Overlay:
     def check_schema(self, resource):
         version, kind = resource["apiVersion"], resource["kind"]
         group = version.split("/")[0]
-        if "." in group and not group.endswith(".k8s.io"):
+        if (version, kind) in self.custom or ("." in group and not group.endswith(".k8s.io")):
             if (version, kind) not in self.custom:
                 self.fault(f"bindings.txt lacks a schema for {version} {kind}")
                 return
@@ -105,6 +118,9 @@ class Overlay:
             elif key and known[name] is not None and key not in known[name]:
                 self.fault(f"the Secret {name} has no key {key}")
         maps = {found["metadata"]["name"] for found in self.of("ConfigMap")}
+        for volume in pod.get("volumes", []):
+            if "configMap" in volume and volume["configMap"]["name"] not in maps | self.manual:
+                self.fault(f"the ConfigMap {volume['configMap']['name']} does not exist")
         for container in pod["containers"]:
             image, _, tag = container["image"].rpartition(":")
             if image.rpartition("/")[2].startswith("khata-") and tag != self.version:
@@ -125,7 +141,7 @@ class Overlay:
     def secrets(self):
         """Returns the keys of each Secret, or None for a Secret whose keys are unknown."""
         known = {secret["metadata"]["name"]: {*secret.get("data", {}), *secret.get("stringData", {})} for secret in self.of("Secret")}
-        known |= {name: None for name in MANUAL[self.name]}
+        known |= {name: None for name in self.manual}
         for external in self.of("ExternalSecret"):
             target = external["spec"]["target"]
             keys = target.get("template", {}).get("data") or [entry["secretKey"] for entry in external["spec"]["data"]]
@@ -160,12 +176,17 @@ class Overlay:
 
     # --- clients that merchants and attackers run -----------------------------------------------
 
-    def check_ingress(self, ingress):
-        paths = {path["path"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]}
-        for path in sorted(paths - INGRESS_PATHS):
+    def check_paths(self, published):
+        published, called = set(published), called_paths()
+        for path in sorted(published - called):
             self.fault(f"publishes {path}, which no merchant and no gateway calls")
+        for path in sorted(called - published):
+            self.fault(f"does not publish {path}, which merchants or gateways call")
+
+    def check_ingress(self, ingress):
+        self.check_paths(path["path"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"])
         annotations = ingress["metadata"].get("annotations", {})
-        if self.name == "production":
+        if self.name.startswith(("production", "managed")):
             for limit in sorted(INGRESS_LIMITS):
                 if not int(annotations.get(limit, 0)) > 0:
                     self.fault(f"lacks the limit {limit}")
@@ -176,6 +197,29 @@ class Overlay:
             probes = [container[kind] for kind in ("startupProbe", "readinessProbe", "livenessProbe") if kind in container]
             if container["name"] == "khata-api" and (not probes or any(probe["httpGet"]["port"] != "metrics" for probe in probes)):
                 self.fault("the probes must use the port metrics")
+
+    # --- order ---------------------------------------------------------------------------------
+
+    def check_order(self, job):
+        """Checks that the hooks of Helm or the waves of Argo CD run the migration after all that it needs and before the pods."""
+        migration = order(job)
+        if migration == (1, 0):
+            return
+        policy = {key: value for key, value in job["metadata"]["annotations"].items() if key.endswith("/hook-delete-policy")}
+        if set(policy.values()) not in ({"before-hook-creation"}, {"BeforeHookCreation"}):
+            self.fault("the hook must delete the Job of the release before, and keep its own for the log")
+        pod = job["spec"]["template"]["spec"]
+        needed = {("ServiceAccount", pod["serviceAccountName"])}
+        needed |= {("ExternalSecret", name) for name, _ in secrets_of(pod)} | {("Secret", name) for name, _ in secrets_of(pod)}
+        needed |= {("Cluster", name.rpartition("-")[0]) for name, _ in secrets_of(pod)}
+        for resource in self.resources:
+            kind, name = resource["kind"], resource["metadata"]["name"]
+            # At a first installation by Helm no policy forbids anything yet; at the next, the policies exist.
+            first = kind == "Namespace" or (kind == "NetworkPolicy" and migration[0] == 1) or (kind, name) in needed
+            if first and order(resource) >= migration:
+                self.fault(f"the migration starts before {kind} {name} exists")
+            if kind == "Deployment" and order(resource) <= migration:
+                self.fault(f"{kind} {name} starts before the migration")
 
     # --- times ---------------------------------------------------------------------------------
 
@@ -190,6 +234,20 @@ class Overlay:
         needed = sleep + int(settings[drain]) + AFTER_DRAIN[name]
         if pod["terminationGracePeriodSeconds"] <= needed:
             self.fault(f"terminationGracePeriodSeconds is {pod['terminationGracePeriodSeconds']} and must exceed {needed}")
+
+
+def order(resource):
+    """Returns phase and weight: Helm's hooks before an installation run before all other resources."""
+    annotations = resource["metadata"].get("annotations", {})
+    if "helm.sh/hook" in annotations:
+        return 0, int(annotations["helm.sh/hook-weight"])
+    return 1, int(annotations.get("argocd.argoproj.io/sync-wave", 0))
+
+
+def called_paths() -> set[str]:
+    """Returns the first segments of the paths that merchants and gateways call."""
+    paths = json.loads(Path("docs/openapi.json").read_text())["paths"]
+    return {f"/{path.split('/')[1]}" for path in paths} - INTERNAL_PATHS | GATEWAY_PATHS
 
 
 def secrets_of(pod):

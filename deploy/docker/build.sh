@@ -10,6 +10,8 @@
 #   KHATA_RUST_IMAGE      base image with the compiler, in place of the Dockerfile's
 #   KHATA_RUNTIME_IMAGE   base image of the programs, in place of the Dockerfile's; deploy/docker/base.sh creates one
 #   KHATA_TARGETS         only these images, such as "api worker"
+#   KHATA_PLATFORMS       for a release, such as linux/amd64,linux/arm64: builds for these platforms and pushes to the registry
+#                         KHATA_IMAGES. docker adds provenance and a bill of materials to each image; podman and buildah cannot
 # shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 
@@ -32,7 +34,7 @@ arguments=(
     --build-arg "REVISION=$revision"
     --label "org.opencontainers.image.version=$version"
     --label "org.opencontainers.image.revision=$revision"
-    --label "org.opencontainers.image.created=$(date --utc +%Y-%m-%dT%H:%M:%SZ)"
+    --label "org.opencontainers.image.created=$(date -u +%Y-%m-%dT%H:%M:%SZ)"
 )
 [[ -z ${KHATA_RUST_IMAGE:-} ]] || arguments+=(--build-arg "RUST_IMAGE=$KHATA_RUST_IMAGE")
 [[ -z ${KHATA_RUNTIME_IMAGE:-} ]] || arguments+=(--build-arg "RUNTIME_IMAGE=$KHATA_RUNTIME_IMAGE")
@@ -44,6 +46,7 @@ arguments=(
 case $programs in
     built) ;;
     given)
+        [[ -z ${KHATA_PLATFORMS:-} ]] || fail "KHATA_PROGRAMS=given has the programs of one platform: unset it or KHATA_PLATFORMS"
         rm -rf target/image
         mkdir -p target/image
         for program in khata khata-api khata-worker khata-sandbox; do
@@ -56,8 +59,37 @@ case $programs in
     *) fail "KHATA_PROGRAMS must be built or given, not '$programs'" ;;
 esac
 
+if [[ -n ${KHATA_PLATFORMS:-} ]]; then
+    [[ -n ${KHATA_IMAGES:-} ]] || fail "set KHATA_IMAGES to the registry that KHATA_PLATFORMS pushes to"
+    case $(uname -m) in
+        x86_64) architecture=amd64 ;;
+        arm64 | aarch64) architecture=arm64 ;;
+        *) fail "images for several platforms are built on x86_64 or arm64 only, not on $(uname -m)" ;;
+    esac
+    [[ $revision != *-changed ]] || fail "commit your changes first: the images of a release name their commit"
+fi
+
+# build TARGET NAME
+build() {
+    case $engine,${KHATA_PLATFORMS:-} in
+        *,) "$engine" build "${arguments[@]}" --target "$1" --tag "$2" . ;;
+        docker,*)
+            docker buildx build "${arguments[@]}" --platform "$KHATA_PLATFORMS" --provenance=mode=max --sbom=true \
+                --target "$1" --tag "$2" --push .
+            ;;
+        *)
+            # A list of an earlier build would keep its images.
+            "$engine" manifest rm "$2" >/dev/null 2>&1 || true
+            # podman 4.3 does not know this argument in a FROM.
+            "$engine" build "${arguments[@]}" --build-arg "BUILDPLATFORM=linux/$architecture" --platform "$KHATA_PLATFORMS" \
+                --target "$1" --manifest "$2" .
+            "$engine" manifest push --all "$2" "docker://$2"
+            ;;
+    esac
+}
+
 for target in ${KHATA_TARGETS:-api worker sandbox}; do
     name=${KHATA_IMAGES:-localhost}/khata-$target:$version
     printf '=== %s, with %s\n' "$name" "$engine"
-    "$engine" build "${arguments[@]}" --target "$target" --tag "$name" .
+    build "$target" "$name"
 done

@@ -10,7 +10,7 @@ container_engine() {
             return
         fi
     done
-    fail "neither docker nor podman works here: run deploy/docker/tools.sh"
+    fail "neither docker nor podman works here: start Docker or, on Debian, run deploy/docker/tools.sh"
 }
 
 random_hex() { od -An -v -N 16 -tx1 /dev/urandom | tr -d ' \n'; }

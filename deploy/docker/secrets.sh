@@ -34,7 +34,7 @@ if [[ ! -e secrets/keyring.json ]]; then
     image=$(. ./.env && printf '%s/khata-api:%s' "$KHATA_IMAGES" "$KHATA_VERSION")
     # shellcheck disable=SC2086 # the flags are divided by spaces
     # No log may hold the output.
-    (umask 077 && "$(container_engine)" run --rm --log-driver none --entrypoint /usr/local/bin/khata ${KHATA_RUN_FLAGS:-} "$image" \
+    (umask 077 && "$(container_engine)" run --rm --log-driver none --entrypoint khata ${KHATA_RUN_FLAGS:-} "$image" \
         keyring generate >secrets/keyring.new)
     chmod 444 secrets/keyring.new
     mv secrets/keyring.new secrets/keyring.json

@@ -31,7 +31,7 @@ pub use database::{Database, texts};
 pub use deadline::{TIMEOUT, eventually};
 pub use gateways::{GATEWAYS, SandboxGateway};
 pub use khata_testing::{Proxy, avoid_midnight};
-pub use merchant::{GatewayAccount, create_unlimited_merchant};
+pub use merchant::{GatewayAccount, create_unlimited_merchant, khata};
 pub use process::{CommandOutput, Process};
 pub use prometheus::Prometheus;
 pub use proxies::Proxies;

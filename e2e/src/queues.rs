@@ -32,6 +32,11 @@ impl Queues {
         self.0.broker().dead_letters()
     }
 
+    /// Returns the signals of due deliveries from now on, as a worker gets them.
+    pub async fn delivery_signals(&self) -> anyhow::Result<khata_testing::DeliverySignals> {
+        Ok(self.0.delivery_signals().await?)
+    }
+
     /// Returns the number of waiting messages, without those at a consumer.
     pub async fn depth(&self, queue: &str) -> anyhow::Result<u32> {
         let options = QueueDeclareOptions {

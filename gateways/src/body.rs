@@ -333,13 +333,12 @@ impl<'a> Fields<'a> {
 
 /// Whether two names differ only in case and underscores.
 fn is_similar(one: &str, other: &str) -> bool {
-    let letters = |name: &'_ str| {
+    fn letters(name: &str) -> impl Iterator<Item = u8> {
         let bytes = name.bytes().filter(|byte| *byte != b'_' && *byte != b'-');
-        bytes
-            .map(|byte| byte.to_ascii_lowercase())
-            .collect::<Vec<_>>()
-    };
-    one == other || letters(one) == letters(other)
+        bytes.map(|byte| byte.to_ascii_lowercase())
+    }
+    // Without an allocation: each field that is read compares its name with those of all members.
+    letters(one).eq(letters(other))
 }
 
 #[cfg(test)]

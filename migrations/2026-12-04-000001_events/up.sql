@@ -16,7 +16,9 @@ alter table customer_accounts
     -- Number of the last change that an event reports; 1: CREATED.
     add column version integer not null default 1,
     -- The position of that event.
-    add column event_position bigint not null default 0;
+    add column event_position bigint not null default 0,
+    -- The URL that the call named for the account's events, and the endpoint that it belongs to. Null: it named none.
+    add column sealed_webhook_url bytea;
 alter table merchants
     -- Days for which events and their deliveries are kept: longer than the attempts of a delivery, which end after 75 hours.
     add column event_days smallint not null default 30
@@ -69,6 +71,8 @@ create table webhook_endpoints (
     -- Calls at once, and per second; null: no limit.
     concurrency smallint not null constraint concurrency_in_range check (concurrency between 1 and 256),
     calls_per_second integer constraint calls_per_second_in_range check (calls_per_second between 1 and 10000),
+    -- Whether calls that create accounts may name another URL of its host for the events of the account.
+    allows_url_per_account boolean not null default false,
     version integer not null default 1,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
@@ -111,6 +115,8 @@ create table webhook_deliveries (
     status smallint,
     latency_ms integer,
     sealed_reply bytea,
+    -- Whether the newest attempt that ended went to the account's own URL; null: none has ended.
+    to_account_url boolean,
     created_at timestamptz not null,
     delivered_at timestamptz,
     primary key (merchant_id, endpoint_id, subject_id, version),

@@ -41,7 +41,7 @@ use crate::turns::Urgency;
 const BUSY_BATCH: usize = 16;
 /// How long a busy lane waits for more requests. Nothing under load waits for one validation as a caller waits for a reply
 /// of the API, so fewer, larger transactions are better.
-const LINGER: Duration = Duration::from_millis(5);
+const LINGER: Duration = Duration::from_millis(8);
 
 /// A request to the lane.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ use khata_store::accounts::{
     self, AccountRow, CreateAccounts, Created, CreatedAccount, NewAccount,
 };
 use khata_store::idempotency::ReplyForm;
+use khata_store::webhooks::AccountUrl;
 use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 
@@ -41,7 +42,9 @@ const REPLY_WITHIN: Duration = Duration::from_millis(2_800);
     responses((status = 200, description = "The account, or the list of them.", body = present::Created)))]
 pub(crate) async fn create(mut context: RequestContext) -> Result<HttpResponse, ApiError> {
     let body = context.receive().await?;
-    let request = CreateRequest::read(&body, context.state.metrics.database_time())?;
+    let state = &context.state;
+    let now = state.metrics.database_time();
+    let request = CreateRequest::read(&body, now, state.sandbox_mode)?;
     let flat = request.flat;
     let form = if flat {
         ReplyForm::Account
@@ -61,16 +64,23 @@ pub(crate) async fn create_accounts(
     context.take_accounts(request.accounts.len())?;
     let idempotent = context.idempotent()?;
     let state = &context.state;
-    let pin = Some(&request.options.pin);
-    if let Err(error) = context.check(&idempotent, pin).await {
-        return match idempotent.earlier_or(error).await? {
-            Written::Created(rows) => reply_again(&request, form, &rows),
-            earlier => earlier.into_reply(),
-        };
-    }
+    let checked = async {
+        let pin = Some(&request.options.pin);
+        context.check(&idempotent, pin).await?;
+        context.account_url(request.webhook_url.as_ref()).await
+    };
+    let account_url = match checked.await {
+        Ok(account_url) => account_url,
+        Err(error) => {
+            return match idempotent.earlier_or(error).await? {
+                Written::Created(rows) => reply_again(&request, form, &rows),
+                earlier => earlier.into_reply(),
+            };
+        }
+    };
     let begun = Instant::now();
     let wait_ends = request.wait.map(|wait| begun + wait);
-    let (new, stored) = NewAccounts::encrypt(context, customer, request);
+    let (new, stored) = NewAccounts::encrypt(context, customer, request, account_url.as_ref());
     let mut memory = wait_ends.map(|_| state.in_progress.bodies.of(context.merchant_id()));
     if let Some(memory) = &mut memory {
         // A call that waits keeps its accounts.
@@ -170,7 +180,8 @@ impl Stored {
     }
 }
 
-/// Publishes a wake-up for each new validation and returns the accounts, or returns why nothing was stored.
+/// Publishes a wake-up for each new validation, signals the deliveries of events, and returns the accounts, or returns why nothing was
+/// stored.
 fn announce(
     context: &RequestContext,
     new: &NewAccounts<'_>,
@@ -183,12 +194,18 @@ fn announce(
             object_reference_id,
             created_at,
             accounts,
-        } => Stored {
-            customer,
-            object_reference_id,
-            created_at,
-            accounts,
-        },
+            has_deliveries,
+        } => {
+            if has_deliveries {
+                context.signal_deliveries();
+            }
+            Stored {
+                customer,
+                object_reference_id,
+                created_at,
+                accounts,
+            }
+        }
         Created::UnknownCustomer => return Err(NO_CUSTOMER),
         Created::Limited(limited) => {
             let name = |account: usize| Some(requested.get(account)?.name.clone());
@@ -262,9 +279,10 @@ impl<'a> NewAccounts<'a> {
         context: &'a RequestContext,
         customer: CustomerRef,
         request: CreateRequest,
+        url: Option<&AccountUrl>,
     ) -> (Self, CreateAccounts) {
         let (keyring, merchant) = (&context.state.keyring, context.merchant_id());
-        let encrypt = |account| encrypt(keyring, merchant, account);
+        let encrypt = |account| encrypt(keyring, merchant, account, url);
         let accounts: Vec<_> = request.accounts.iter().map(encrypt).collect();
         let key = |account: &NewAccount| {
             let id = account.validation;
@@ -315,7 +333,12 @@ fn bank_code(account: &RequestedAccount) -> Option<String> {
     code.map(|code| code.as_str().to_owned())
 }
 
-fn encrypt(keyring: &Keyring, merchant: MerchantId, account: &RequestedAccount) -> NewAccount {
+fn encrypt(
+    keyring: &Keyring,
+    merchant: MerchantId,
+    account: &RequestedAccount,
+    url: Option<&AccountUrl>,
+) -> NewAccount {
     let id = AccountId::new();
     let plaintext = account.details.to_plaintext();
     NewAccount {
@@ -326,5 +349,6 @@ fn encrypt(keyring: &Keyring, merchant: MerchantId, account: &RequestedAccount) 
         fingerprint: keyring.fingerprint(merchant, &account.details),
         masked: account.details.masked(),
         bank_code: bank_code(account),
+        sealed_webhook_url: url.map(|url| url.seal(keyring, merchant, id)),
     }
 }

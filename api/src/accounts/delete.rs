@@ -38,17 +38,26 @@ pub(crate) async fn delete_account(
     faults.check()?;
     let (customer, account) = context.account()?;
     let (merchant, keyring) = (context.merchant_id(), context.state.keyring.clone());
-    let (reply, open) = context
+    let (reply, deleted) = context
         .idempotent()?
         .write_reply("delete account", move |connection| {
             let deleted = accounts::delete(connection, merchant, &customer, account)?;
-            let Deleted { account, open } = deleted.ok_or(NO_ACCOUNT)?;
-            Ok((render(present::stored(&keyring, merchant, account)?)?, open))
+            let Deleted {
+                account,
+                open,
+                has_deliveries,
+            } = deleted.ok_or(NO_ACCOUNT)?;
+            let reply = render(present::stored(&keyring, merchant, account)?)?;
+            Ok((reply, (open, has_deliveries)))
         })
         .await
         .map_err(|error| context.not_found(error))?;
+    let (open, has_deliveries) = deleted.unwrap_or_default();
+    if has_deliveries {
+        context.signal_deliveries();
+    }
     // The wake-up lets a worker end the validation at once instead of at its scheduled time.
-    if let Some((key, trace_parent)) = open.flatten() {
+    if let Some((key, trace_parent)) = open {
         let wakeup = Wakeup { key, trace_parent };
         context.state.wakeup_publisher.publish(wakeup);
     }

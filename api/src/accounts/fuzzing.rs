@@ -19,7 +19,7 @@ pub fn fuzz_create_body(content_type: Option<&str>, body: &[u8]) {
         Ok(tree) => tree,
         Err(error) => return check_error(&error),
     };
-    let request = match CreateRequest::read(&tree, now()) {
+    let request = match CreateRequest::read(&tree, now(), false) {
         Ok(request) => request,
         Err(error) => return check_error(&error),
     };
@@ -39,7 +39,7 @@ pub fn fuzz_create_body(content_type: Option<&str>, body: &[u8]) {
     }
     let json = Value::Object(tree).to_string();
     let same = decode(Some("application/json"), json.as_bytes())
-        .and_then(|tree| CreateRequest::read(&tree, now()));
+        .and_then(|tree| CreateRequest::read(&tree, now(), false));
     assert_eq!(same.ok(), Some(request), "form and JSON differ");
 }
 

@@ -14,6 +14,7 @@ use khata_domain::text::trim;
 use khata_domain::{AccountId, AccountKind, BankAccount, BankCode, Consent, Details, ValidationId};
 use khata_store::accounts::{CreateAccounts, NewAccount, ValidateAgain, ValidationTerms};
 use khata_store::idempotency::ReplyForm;
+use khata_webhooks::EndpointUrl;
 use serde_json::{Map, Value};
 
 use crate::context::RequestContext;
@@ -24,7 +25,7 @@ use crate::schema::{
     CONSENT_OBTAINED, CONSENT_PURPOSE, CONSENT_TIMESTAMP, CREATE_COMMAND, CREATE_FIELDS, FRESH,
     Field, GATEWAY_ID, GATEWAY_REFERENCE_ID, IFSC, MAX_ACCOUNTS, MAX_METADATA, MAX_METADATA_BYTES,
     MAX_METADATA_KEY, MAX_METADATA_VALUE, UPI_ADDRESSES, UPI_FIELDS, VALIDATE_FIELDS, VPA,
-    WAIT_SECONDS,
+    WAIT_SECONDS, WEBHOOK_URL,
 };
 
 /// Wait of a call with `command=validate` that sends no `wait_seconds`.
@@ -44,6 +45,8 @@ pub(crate) struct CreateRequest {
     pub(crate) flat: bool,
     pub(crate) options: Options,
     pub(crate) metadata: Map<String, Value>,
+    /// Where the events of the accounts go, in place of the URL of the endpoint that allows it.
+    pub(crate) webhook_url: Option<EndpointUrl>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -88,16 +91,21 @@ impl Options {
 
 impl CreateRequest {
     /// Reads a decoded body. Reports every fault.
-    pub(crate) fn read(body: &Map<String, Value>, now: DateTime<Utc>) -> Result<Self, ApiError> {
-        Self::read_accounts(body, now, &CREATE_FIELDS, accounts)
+    pub(crate) fn read(
+        body: &Map<String, Value>,
+        now: DateTime<Utc>,
+        sandbox_mode: bool,
+    ) -> Result<Self, ApiError> {
+        Self::read_accounts(body, now, sandbox_mode, &CREATE_FIELDS, accounts)
     }
 
     /// Reads a decoded body of the legacy family: one bank account in flat fields.
     pub(crate) fn read_bank_account(
         body: &Map<String, Value>,
         now: DateTime<Utc>,
+        sandbox_mode: bool,
     ) -> Result<Self, ApiError> {
-        Self::read_accounts(body, now, &BANK_ACCOUNT_FIELDS, |fields| {
+        Self::read_accounts(body, now, sandbox_mode, &BANK_ACCOUNT_FIELDS, |fields| {
             Some(vec![bank(fields, None)?])
         })
     }
@@ -105,6 +113,7 @@ impl CreateRequest {
     fn read_accounts(
         body: &Map<String, Value>,
         now: DateTime<Utc>,
+        sandbox_mode: bool,
         known: &[&Field],
         accounts: impl FnOnce(&mut Fields<'_>) -> Option<Vec<RequestedAccount>>,
     ) -> Result<Self, ApiError> {
@@ -124,6 +133,7 @@ impl CreateRequest {
         let accounts = accounts(fields);
         let options = Options::read(fields, now);
         let metadata = metadata(fields, accounts.as_ref().map_or(0, Vec::len));
+        let webhook_url = webhook_url(fields, sandbox_mode);
         let wait = wait(fields);
         if fields.has(&WAIT_SECONDS) && !validates {
             fields.fault(WAIT_SECONDS.name, "requires command=validate");
@@ -137,6 +147,7 @@ impl CreateRequest {
             flat,
             options,
             metadata,
+            webhook_url,
         })
     }
 
@@ -307,6 +318,14 @@ fn upi(item: &mut Fields<'_>) -> Option<RequestedAccount> {
         name: item.place_or(&VPA),
         bank_code: None,
     })
+}
+
+/// The URL for the events. Whether an endpoint allows it, [`crate::account_urls`] knows.
+fn webhook_url(fields: &mut Fields<'_>, sandbox_mode: bool) -> Option<EndpointUrl> {
+    let text = fields.optional(&WEBHOOK_URL)?;
+    EndpointUrl::parse(&text, sandbox_mode)
+        .map_err(|error| fields.fault(WEBHOOK_URL.name, error.to_string()))
+        .ok()
 }
 
 fn wait(fields: &mut Fields<'_>) -> Option<Duration> {

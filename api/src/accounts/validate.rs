@@ -78,8 +78,14 @@ pub(crate) async fn validate_account(
         tries += 1;
     };
     let (row, outcome) = match written {
-        Written::Done(Revalidation::Started(row)) => {
+        Written::Done(Revalidation::Started {
+            row,
+            has_deliveries,
+        }) => {
             context.announce(key, row.kind, StartedBy::Validate);
+            if has_deliveries {
+                context.signal_deliveries();
+            }
             (row, new_outcome)
         }
         Written::Done(Revalidation::AlreadyOpen(row, open)) => {
@@ -106,7 +112,7 @@ async fn store(
     let again = Arc::clone(again);
     let work = move |connection: &mut PgConnection, idempotent: &Idempotent| {
         match accounts::validate_again(connection, &again)? {
-            done @ (Revalidation::Started(_) | Revalidation::AlreadyOpen(..)) => {
+            done @ (Revalidation::Started { .. } | Revalidation::AlreadyOpen(..)) => {
                 // A call that does not wait also records its reply later: the reply is rendered after the commit.
                 let wait = again.terms.awaited.unwrap_or(TimeDelta::zero());
                 let record = idempotent.waiting(vec![again.account], form, wait);

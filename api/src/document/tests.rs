@@ -231,7 +231,7 @@ fn is_accepted(field: &Published, text: &str) -> Result<(), String> {
             .map_err(fault),
         "CreateCustomer" => customers::read_new(&object).map(|_| ()).map_err(fault),
         "Contact" => customers::read_changes(&object).map(|_| ()).map_err(fault),
-        _ => CreateRequest::read(&object, Utc::now())
+        _ => CreateRequest::read(&object, Utc::now(), false)
             .map(|_| ())
             .map_err(fault),
     }

@@ -8,10 +8,12 @@ use khata_domain::{
 };
 use khata_present::named_schema;
 use khata_present::schema::Metadata;
+use khata_webhooks::MAX_URL_LENGTH;
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 use utoipa::openapi::{RefOr, Schema};
 
+use super::endpoint_fields::{URL_PATTERN, url};
 use super::field::{
     Encoding::{self, Form, Json},
     Field, Member, Rule, TextField, fields, object, one_of, optional, required,
@@ -57,6 +59,9 @@ fields! {
     GATEWAY_REFERENCE_ID: String = "gateway_reference_id", Rule::Pattern(REFERENCE, None),
         "Which of your accounts at that gateway; requires `gateway_id`.", "", reference;
     FRESH = "fresh", Rule::Flag, "Call a gateway even if an earlier result could be reused; default false.";
+    WEBHOOK_URL: String = "webhook_url", Rule::Pattern(URL_PATTERN, Some(MAX_URL_LENGTH)),
+        "Where the events of the new accounts go, in place of the URL of your webhook endpoint with the same scheme, host and port, which must have `allow_url_per_account`. An existing account keeps what it has.",
+        "https://hooks.example.com/orders/42", url;
     METADATA = "metadata", Rule::Inline(Metadata::schema), "";
     CONSENT = "consent", Rule::Object("ConsentBody"), "";
     CONSENT_OBTAINED = "consent.obtained", Rule::Flag,
@@ -77,7 +82,7 @@ pub(crate) static BANK_FIELDS: [&Field; 4] = [
 /// The fields of a UPI address of a list.
 pub(crate) static UPI_FIELDS: [&Field; 1] = [&VPA.field];
 /// The fields of *create accounts*.
-pub(crate) static CREATE_FIELDS: [&Field; 16] = [
+pub(crate) static CREATE_FIELDS: [&Field; 17] = [
     &IFSC.field,
     &ACCOUNT_NUMBER.field,
     &BENEFICIARY_NAME.field,
@@ -93,10 +98,11 @@ pub(crate) static CREATE_FIELDS: [&Field; 16] = [
     &CONSENT_OBTAINED,
     &CONSENT_PURPOSE.field,
     &CONSENT_TIMESTAMP.field,
+    &WEBHOOK_URL.field,
     &METADATA,
 ];
 /// The fields of the legacy call that creates one bank account.
-pub(crate) static BANK_ACCOUNT_FIELDS: [&Field; 13] = [
+pub(crate) static BANK_ACCOUNT_FIELDS: [&Field; 14] = [
     &IFSC.field,
     &ACCOUNT_NUMBER.field,
     &BENEFICIARY_NAME.field,
@@ -109,6 +115,7 @@ pub(crate) static BANK_ACCOUNT_FIELDS: [&Field; 13] = [
     &CONSENT_OBTAINED,
     &CONSENT_PURPOSE.field,
     &CONSENT_TIMESTAMP.field,
+    &WEBHOOK_URL.field,
     &METADATA,
 ];
 /// The fields of *validate again*.
@@ -199,7 +206,7 @@ fn create(
     let mut members = accounts;
     members.extend([optional(&CREATE_COMMAND), optional(&WAIT_SECONDS)]);
     members.extend(options(encoding));
-    members.push(optional(&METADATA));
+    members.extend([&*WEBHOOK_URL, &METADATA].map(optional));
     object(encoding, text, example, &members)
 }
 

@@ -17,6 +17,7 @@ use super::field::{
 
 /// Name in place of the names of all events, also of those that a later release adds.
 pub(crate) const ALL_EVENTS: &str = "ALL";
+pub(super) const URL_PATTERN: &str = trimmed!("[Hh][Tt][Tt][Pp][Ss]?://[!-~]+");
 /// Longest user name and password, in characters; `khata-webhooks` bounds both together.
 const MAX_CREDENTIAL: usize = 256;
 
@@ -31,9 +32,9 @@ words! {
 }
 
 fields! {
-    ENDPOINT_URL: String = "url", Rule::Pattern(trimmed!("[Hh][Tt][Tt][Pp][Ss]?://[!-~]+"), Some(MAX_URL_LENGTH)),
+    ENDPOINT_URL: String = "url", Rule::Pattern(URL_PATTERN, Some(MAX_URL_LENGTH)),
         "Where Khata sends the webhooks: `https://`, a public host, port 443 or 1024 and above, without user, password and fragment. In sandbox mode also `http://` and addresses of this machine.",
-        "https://hooks.example.com/khata", |text| Ok(trim(text).to_owned());
+        "https://hooks.example.com/khata", url;
     EVENT_NAMES = "event_names", Rule::EventNames,
         "Names of the events that the endpoint gets, or `ALL`, the default. In a form, with commas between them.";
     PAYLOAD: Payload = "payload", Rule::Words(&["FULL", "MASKED", "THIN"]),
@@ -43,6 +44,8 @@ fields! {
         "Whether the events of an account come in the order of its versions, each once the event before was accepted or given up; default true. `false` is faster where calls fail.";
     CONCURRENCY = "concurrency", Rule::Number(1..=256), "Most calls at once; default 32.";
     CALLS_PER_SECOND = "calls_per_second", Rule::Number(0..=10_000), "Most calls in a second; 0, the default: no limit.";
+    ALLOW_URL_PER_ACCOUNT = "allow_url_per_account", Rule::Flag,
+        "Whether *create accounts* may name another URL with this scheme, host and port as `webhook_url`; default false.";
     SIGNATURE: Signature = "signature", Rule::Words(&["v1", "v1a"]),
         "`v1` (default): webhooks are signed by HMAC-SHA256. `v1a`: also by Ed25519; the reply has `public_key`. Both as Standard Webhooks 1.0.0 defines them.",
         "", |text| Signature::parse(trim(text)).ok_or(ValueError("must be v1 or v1a, in lower case"));
@@ -59,13 +62,14 @@ fields! {
 }
 
 /// The fields of *create webhook endpoint*, and of *change webhook endpoint*.
-pub(crate) static ENDPOINT_FIELDS: [&Field; 9] = [
+pub(crate) static ENDPOINT_FIELDS: [&Field; 10] = [
     &ENDPOINT_URL.field,
     &EVENT_NAMES,
     &PAYLOAD.field,
     &IS_ORDERED,
     &CONCURRENCY,
     &CALLS_PER_SECOND,
+    &ALLOW_URL_PER_ACCOUNT,
     &SIGNATURE.field,
     &BASIC_USER.field,
     &BASIC_PASSWORD.field,
@@ -74,6 +78,12 @@ pub(crate) static ENDPOINT_FIELDS: [&Field; 9] = [
 pub(crate) static ROTATE_FIELDS: [&Field; 1] = [&PREVIOUS_SECRET_HOURS];
 /// The fields of *replay event*.
 pub(crate) static REPLAY_FIELDS: [&Field; 1] = [&REPLAY_ENDPOINT.field];
+
+/// Takes the text; the reader of the request parses it, because sandbox mode permits more.
+#[allow(clippy::unnecessary_wraps, reason = "the form of a field's parser")]
+pub(super) fn url(text: &str) -> Result<String, ValueError> {
+    Ok(trim(text).to_owned())
+}
 
 /// Accepts a user name, which ends at the first colon, or a password. Blanks at the ends belong to it.
 fn credential(text: &str, is_user: bool) -> Result<String, ValueError> {

@@ -57,8 +57,9 @@ pub(crate) struct EndpointPath {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventsQuery {
-    /// Id of the last event that you have; without it, the page begins with the oldest event that Khata keeps.
-    #[param(pattern = "^(?:evt_[0-7][0-9a-v]{25})?$")]
+    /// Id of the last event that you have; without it, the page begins with the oldest event that Khata keeps. `latest`: the newest
+    /// event.
+    #[param(pattern = "^(?:evt_[0-7][0-9a-v]{25}|latest)?$")]
     pub(crate) after: Option<String>,
     /// Names of events, with commas between them; without it, all.
     #[param(example = "CUSTOMER_ACCOUNT_ACTIVE,CUSTOMER_ACCOUNT_FAILURE")]

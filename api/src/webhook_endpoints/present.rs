@@ -51,6 +51,8 @@ pub(crate) struct WebhookEndpoint {
     /// Most calls in a second; 0: no limit.
     #[schema(minimum = 0, maximum = 10_000, example = 0)]
     calls_per_second: i32,
+    /// Whether *create accounts* may name another URL of this scheme, host and port.
+    allow_url_per_account: bool,
     #[schema(value_type = schema::SignatureWord)]
     signature: Signature,
     /// The key that verifies signatures `v1a`: `whpk_` and base64; `null` with `signature` `v1`.
@@ -124,6 +126,7 @@ impl Shown {
             is_ordered: endpoint.is_ordered,
             concurrency: endpoint.concurrency,
             calls_per_second: endpoint.calls_per_second.unwrap_or(0),
+            allow_url_per_account: endpoint.allows_url_per_account,
             signature,
             public_key,
             basic_user: credentials.map(|credentials| credentials.user.clone()),
@@ -168,7 +171,7 @@ impl Shown {
         json!({
             "url": shown.url, "event_names": shown.event_names, "payload": shown.payload,
             "is_ordered": shown.is_ordered, "concurrency": shown.concurrency,
-            "calls_per_second": shown.calls_per_second,
+            "calls_per_second": shown.calls_per_second, "allow_url_per_account": shown.allow_url_per_account,
         })
     }
 }

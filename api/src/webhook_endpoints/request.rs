@@ -16,8 +16,9 @@ use zeroize::Zeroize;
 use crate::decode::Fields;
 use crate::error::{ApiError, Faults};
 use crate::schema::{
-    BASIC_PASSWORD, BASIC_USER, CALLS_PER_SECOND, CONCURRENCY, ENDPOINT_FIELDS, ENDPOINT_URL,
-    EVENT_NAMES, IS_ORDERED, PAYLOAD, PREVIOUS_SECRET_HOURS, ROTATE_FIELDS, SIGNATURE, Signature,
+    ALLOW_URL_PER_ACCOUNT, BASIC_PASSWORD, BASIC_USER, CALLS_PER_SECOND, CONCURRENCY,
+    ENDPOINT_FIELDS, ENDPOINT_URL, EVENT_NAMES, IS_ORDERED, PAYLOAD, PREVIOUS_SECRET_HOURS,
+    ROTATE_FIELDS, SIGNATURE, Signature,
 };
 
 /// Hours for which the secret before signs if the merchant names no number.
@@ -33,6 +34,7 @@ struct Given {
     concurrency: Option<i16>,
     /// 0: no limit.
     calls_per_second: Option<i32>,
+    allows_url_per_account: Option<bool>,
     signature: Option<Signature>,
     /// User and password; an empty user: none any more.
     credentials: Option<(String, String)>,
@@ -54,6 +56,7 @@ impl Given {
             concurrency: number(fields.number(&CONCURRENCY))
                 .and_then(|calls| calls.try_into().ok()),
             calls_per_second: number(fields.number(&CALLS_PER_SECOND)),
+            allows_url_per_account: fields.flag(&ALLOW_URL_PER_ACCOUNT),
             signature: fields.optional(&SIGNATURE),
             credentials: credentials(fields),
         };
@@ -139,6 +142,7 @@ impl CreateRequest {
             is_ordered: given.is_ordered.unwrap_or(true),
             concurrency: given.concurrency.unwrap_or(DEFAULT_CONCURRENCY),
             calls_per_second: given.calls_per_second(),
+            allows_url_per_account: given.allows_url_per_account.unwrap_or(false),
         }
     }
 }
@@ -187,6 +191,9 @@ impl ChangeRequest {
         if given.calls_per_second.is_some() {
             endpoint.calls_per_second = given.calls_per_second();
         }
+        if let Some(allows) = given.allows_url_per_account {
+            endpoint.allows_url_per_account = allows;
+        }
         let has_key = settings.signing_key.is_some();
         match given.signature {
             Some(Signature::V1) if has_key => {
@@ -222,6 +229,7 @@ pub(super) fn to_store<'a>(
         is_ordered: Some(endpoint.is_ordered),
         concurrency: Some(endpoint.concurrency),
         calls_per_second: Some(endpoint.calls_per_second),
+        allows_url_per_account: Some(endpoint.allows_url_per_account),
     }
 }
 

@@ -100,7 +100,7 @@ fn begin(connection: &mut PgConnection, account: &Account) -> anyhow::Result<Val
         },
     };
     match validate_again(connection, &again)? {
-        Revalidation::Started(_) => Ok(validation),
+        Revalidation::Started { .. } => Ok(validation),
         Revalidation::AlreadyOpen(_, open) => Ok(open.id),
         Revalidation::Limited(_)
         | Revalidation::Busy

@@ -97,6 +97,7 @@ impl Add {
             is_ordered: self.settings.ordered.unwrap_or(true),
             concurrency: self.settings.concurrency.unwrap_or(DEFAULT_CONCURRENCY),
             calls_per_second: self.settings.calls_per_second.and_then(limit),
+            allows_url_per_account: self.settings.url_per_account.unwrap_or(false),
         };
         let endpoint = webhooks::insert(connection, merchant.id, &new, MAX_ENDPOINTS)?;
         let endpoint = endpoint.with_context(|| {

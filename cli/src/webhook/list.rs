@@ -91,6 +91,10 @@ impl Show {
             .fact("payload", endpoint.payload)
             .fact("ordered", yes_or_no(endpoint.is_ordered))
             .fact("calls", calls)
+            .fact(
+                "url per account",
+                yes_or_no(endpoint.allows_url_per_account),
+            )
             .fact("basic user", or_none(user))
             .fact("public key", or_none(public_key(&settings)))
             .fact("old secret signs until", or_none(until.as_ref()))
@@ -139,6 +143,7 @@ pub(super) fn json_of(endpoint: &Endpoint) -> Value {
         "is_ordered": endpoint.is_ordered,
         "concurrency": endpoint.concurrency,
         "calls_per_second": endpoint.calls_per_second,
+        "allow_url_per_account": endpoint.allows_url_per_account,
         "state": state(endpoint),
         "disabled_at": endpoint.disabled_at.map(time),
         "disabled_by": endpoint.disabled_by.map(DisabledBy::as_str),

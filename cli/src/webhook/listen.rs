@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::options::{parse_event, parse_event_name, parse_past};
 use crate::output::{clean, print, time};
-use api::{Api, FetchError, Listed};
+use api::{After, Api, FetchError, Listed};
 
 /// Maximum size of a file with a key.
 const MAX_KEY: usize = 1024;
@@ -57,16 +57,6 @@ pub(crate) struct Listen {
 fn parse_target(text: &str) -> Result<EndpointUrl, String> {
     // The developer's machine is a sandbox: http and loopback addresses.
     EndpointUrl::parse(text, true).map_err(|error| error.to_string())
-}
-
-/// Where the forwarding begins.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Begin {
-    /// With the first event.
-    AtOnce,
-    /// With the first event that does not exist yet.
-    Now,
-    Since(DateTime<Utc>),
 }
 
 impl Listen {
@@ -114,12 +104,14 @@ impl Listen {
 
     /// Reads events and posts them, until the API refuses the calls.
     async fn forward(&self, api: &Api, target: &Target) -> anyhow::Result<()> {
-        let mut begin = match (self.after, self.since) {
-            (Some(_), _) => Begin::AtOnce,
-            (None, Some(since)) => Begin::Since(since.trunc_subsecs(0)),
-            (None, None) => Begin::Now,
+        let mut after = match (self.after, self.since) {
+            (Some(event), _) => After::Event(event),
+            (None, Some(_)) => After::Beginning,
+            (None, None) => After::Latest,
         };
-        let (mut after, mut skipped) = (self.after, 0_u64);
+        // Both in whole seconds.
+        let mut since = self.since.map(|since| since.trunc_subsecs(0));
+        let (mut is_waiting, mut skipped) = (false, 0_u64);
         loop {
             let page = match api.events(after).await {
                 Ok(page) => page,
@@ -131,35 +123,29 @@ impl Listen {
                 }
             };
             for event in &page.events {
-                after = Some(event.id);
-                if !begin.includes(event) {
+                if since.is_some_and(|since| event.date_created < since) {
                     skipped += 1;
                     continue;
                 }
-                begin = Begin::AtOnce;
+                since = None;
                 let (document, text) = target.post(event).await?;
                 print(self.json, &document, &text)?;
             }
+            // The merchant has no events yet if there is no cursor.
+            after = page.cursor.map_or(After::Beginning, After::Event);
             if !page.has_more {
-                if begin != Begin::AtOnce {
-                    begin = Begin::AtOnce;
-                    eprintln!(
-                        "khata: waiting for events ({skipped} older ones were skipped; --since or --after begins earlier)"
-                    );
+                if !is_waiting {
+                    is_waiting = true;
+                    let note = match (self.after, self.since) {
+                        (None, None) => "; --since or --after begins earlier".to_owned(),
+                        (None, Some(_)) => format!("; {skipped} older ones were skipped"),
+                        (Some(_), _) => String::new(),
+                    };
+                    eprintln!("khata: waiting for events{note}");
                 }
+                since = None;
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
-        }
-    }
-}
-
-impl Begin {
-    fn includes(self, event: &Listed) -> bool {
-        match self {
-            Self::AtOnce => true,
-            Self::Now => false,
-            // Both in whole seconds.
-            Self::Since(since) => event.date_created >= since,
         }
     }
 }
@@ -219,25 +205,6 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn events_are_forwarded_from_the_chosen_time_on() {
-        let event = |date: &str| Listed {
-            id: EventId::new(),
-            event_name: "CUSTOMER_ACCOUNT_ACTIVE".into(),
-            date_created: date.parse().unwrap(),
-            body: "{}".into(),
-        };
-        let since = Begin::Since("2026-11-29T10:00:00Z".parse().unwrap());
-        for (begin, date, is_included) in [
-            (Begin::AtOnce, "2026-11-29T09:00:00Z", true),
-            (Begin::Now, "2026-11-29T11:00:00Z", false),
-            (since, "2026-11-29T09:59:59Z", false),
-            (since, "2026-11-29T10:00:00Z", true),
-        ] {
-            assert_eq!(begin.includes(&event(date)), is_included, "{date}");
-        }
-    }
 
     #[test]
     fn the_target_is_on_this_machine_or_public() {

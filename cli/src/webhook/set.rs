@@ -19,7 +19,7 @@ use crate::options::ActorOption;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args([
-    "url", "event_names", "all_types", "payload", "ordered", "concurrency", "calls_per_second", "ed25519", "basic_user", "no_basic",
+    "url", "event_names", "all_types", "payload", "ordered", "concurrency", "calls_per_second", "url_per_account", "ed25519", "basic_user", "no_basic",
 ]))]
 pub(crate) struct Set {
     #[command(flatten)]
@@ -86,6 +86,7 @@ impl Set {
                 is_ordered: self.settings.ordered,
                 concurrency: self.settings.concurrency,
                 calls_per_second: self.settings.calls_per_second.map(limit),
+                allows_url_per_account: self.settings.url_per_account,
             };
             let stored = webhooks::change(connection, endpoint.key(), endpoint.version, &change)?;
             let stored = stored.context(CHANGED_MEANWHILE)?;

@@ -36,6 +36,10 @@ pub(super) struct SettingsOptions {
     /// Maximum calls per second, 1 to 10000; 0: no limit [new endpoints: 0]
     #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(i32).range(0..=10_000))]
     pub(super) calls_per_second: Option<i32>,
+    /// Let calls that create accounts name another URL of its scheme, host and port, as `webhook_url`, for the events of the account
+    /// [new endpoints: false]
+    #[arg(long, value_name = "true|false")]
+    pub(super) url_per_account: Option<bool>,
     /// Also sign by Ed25519 (v1a); `webhook show` prints the public key [new endpoints: false]
     #[arg(long, value_name = "true|false")]
     pub(super) ed25519: Option<bool>,
@@ -140,6 +144,7 @@ pub(super) fn audited(endpoint: &Endpoint) -> Value {
         "is_ordered": endpoint.is_ordered,
         "concurrency": endpoint.concurrency,
         "calls_per_second": endpoint.calls_per_second,
+        "allow_url_per_account": endpoint.allows_url_per_account,
     })
 }
 

@@ -2,7 +2,7 @@
 # Sourced first by each script that works on a local stack: system checks, progress, the rest of this folder.
 
 if [[ $(uname -s) != Linux ]]; then
-    echo "khata: the local stack needs Linux: Debian, Ubuntu, or a container or virtual machine of them" >&2
+    echo "khata: the local stack needs Linux. On macOS or Windows, use compose (docs/deployment.md), or a virtual machine of Debian" >&2
     exit 1
 fi
 # CI may close standard input. The next file that a script opens must not take the free descriptor.

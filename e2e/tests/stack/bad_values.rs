@@ -65,6 +65,10 @@ const FORMS: &str = "
     a masked number in an address     | vpa=XXXXXXXX1191@HDFC0000001.ifsc.npci      | vpa
     a short number in an address      | vpa=ab@HDFC0000001.ifsc.npci                | vpa
     two addresses in one              | vpa=asha@upi,ravi@upi                       | vpa
+    a webhook URL without a scheme    | <good>&webhook_url=hooks.example/orders     | webhook_url
+    a webhook URL with a password     | <good>&webhook_url=https://a:b@hooks.example/ | webhook_url
+    a blank in the webhook URL        | <good>&webhook_url=https://hooks.example/a+b | webhook_url
+    a private address as webhook URL  | <good>&webhook_url=https://10.0.0.1/        | webhook_url
     a field that does not exist       | <good>&beneficary_name=Asha                 | beneficary_name
     fields in another style           | ifscCode=AABF0008032&accountNumber=026291   | bank_account_details accountNumber ifscCode
     a field with brackets             | ifsc[]=AABF0008032&account_number=026291    | ifsc ifsc[]

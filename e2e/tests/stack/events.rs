@@ -179,6 +179,36 @@ async fn pages_of_events_follow_each_other_without_a_gap() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_list_begins_with_the_events_from_now_on() -> Result<()> {
+    let stack = TestStack::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let api = &stack.api;
+    let latest = async || {
+        let page = get(api, "/events?after=latest&limit=1").await?;
+        let page = page.expect_status(200)?.json();
+        assert_eq!((items(&page).len(), &page["has_more"]), (0, &json!(false)));
+        anyhow::Ok(page["cursor"].clone())
+    };
+    assert_eq!(latest().await?, json!(null));
+    let body = banks((0..3).map(|n| format!("7000000{n:02}")));
+    api.create_json(CUSTOMER, &body).await?.accounts()?;
+    let before = events(api, 3).await?;
+    let cursor = latest().await?;
+    assert_eq!(cursor, before[2]["id"]);
+    api.create(CUSTOMER, &bank("50000001", "YESB0000262"))
+        .await?
+        .account()?;
+    let all = events(api, 4).await?;
+    let path = format!("/events?after={}", cursor.as_str().unwrap());
+    let page = get(api, &path).await?.expect_status(200)?.json();
+    assert_eq!(items(&page), all[3..]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_cursor_that_is_not_kept_is_gone_and_a_bad_query_is_named() -> Result<()> {
     let stack = TestStack::start(Setup {
         workers: 0,
@@ -252,6 +282,7 @@ async fn an_endpoint_is_created_read_changed_and_deleted() -> Result<()> {
         ("is_ordered", json!(true)),
         ("concurrency", json!(32)),
         ("calls_per_second", json!(0)),
+        ("allow_url_per_account", json!(false)),
         ("signature", json!("v1")),
         ("public_key", json!(null)),
         ("basic_user", json!("asha")),
@@ -270,7 +301,7 @@ async fn an_endpoint_is_created_read_changed_and_deleted() -> Result<()> {
 
     let change = json!({
         "url": "https://hooks.example.com/v2", "event_names": ["CUSTOMER_ACCOUNT_ACTIVE"], "payload": "THIN", "is_ordered": false,
-        "concurrency": 4, "calls_per_second": 9, "signature": "v1a",
+        "concurrency": 4, "calls_per_second": 9, "allow_url_per_account": true, "signature": "v1a",
     });
     let call = api.call(Method::POST, &path).json(&change);
     let changed = api.send(call).await?.expect_status(200)?.json();

@@ -9,6 +9,7 @@ mod broker_tls;
 mod commands;
 mod customer_records;
 mod customers;
+mod deliveries;
 mod docs_page;
 mod errors;
 mod events;

@@ -57,6 +57,8 @@ pub enum Purpose {
     Endpoint = 7,
     /// The body of a delivery and the endpoint's reply to it; the subject is the event.
     Delivery = 8,
+    /// The URL that gets the events of an account; the subject is the account.
+    AccountUrl = 9,
 }
 
 /// The keys in use.

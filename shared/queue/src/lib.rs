@@ -8,7 +8,7 @@ mod publisher;
 mod wakeup_publisher;
 
 pub use broker::Broker;
-pub use delivery_signals::DeliverySignals;
+pub use delivery_signals::{DeliverySignalPublisher, DeliverySignals};
 pub use message::{DueDeliveries, MessageError, Wakeup};
 pub use publisher::{BrokerError, Publisher};
 pub use wakeup_publisher::{WakeupCounts, WakeupPublisher};

@@ -192,6 +192,20 @@ pub fn list(
     }))
 }
 
+/// Finds the newest event that readers see now: a page after it begins with the first event that they do not see yet. `None` if they
+/// see none.
+pub fn latest(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Option<EventId>> {
+    statement(
+        "select id from events
+         where merchant_id = $1
+           and position < (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+         order by position desc, version desc, id desc limit 1",
+    )
+    .bind(merchant)
+    .tuple(connection)
+    .optional()
+}
+
 /// Whether an event after this one is visible now.
 fn has_after(
     connection: &mut PgConnection,
@@ -257,6 +271,8 @@ row! {
         pub event: Event,
         #[diesel(embed)]
         pub account: AccountRow,
+        /// The URL that gets the account's events, if it has its own: an encrypted [`crate::webhooks::AccountUrl`].
+        pub sealed_webhook_url: Option<Vec<u8>>,
     }
 }
 
@@ -267,7 +283,7 @@ pub fn with_accounts(
 ) -> QueryResult<Vec<AccountEvent>> {
     let account = row_columns("a.metadata");
     statement(format!(
-        "select {EVENT_COLUMNS}, {account}
+        "select {EVENT_COLUMNS}, {account}, a.sealed_webhook_url
          from $1 as wanted
          join events e on e.merchant_id = wanted.merchant_id and e.id = wanted.id
          join customer_accounts a on a.merchant_id = e.merchant_id and a.id = e.subject_id

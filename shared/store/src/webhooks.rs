@@ -23,4 +23,4 @@ pub use replay::{
     AttemptRow, DeliveryFilter, DeliveryRow, ReplayFilter, Replayed, attempts, deliveries, replay,
     test,
 };
-pub use settings::{Credentials, EndpointSettings, PreviousSecret};
+pub use settings::{AccountUrl, Credentials, EndpointSettings, PreviousSecret};

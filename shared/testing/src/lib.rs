@@ -11,6 +11,7 @@ pub mod proxy;
 pub mod queues;
 
 pub use database::Database;
+pub use khata_queue::DeliverySignals;
 pub use proxy::Proxy;
 pub use queues::Queues;
 

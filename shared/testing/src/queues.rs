@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use khata_domain::ValidationKey;
 use khata_domain::{MerchantId, ValidationId};
-use khata_queue::{Broker, Wakeup};
+use khata_queue::{Broker, BrokerError, DeliverySignals, Wakeup};
 use lapin::message::{BasicGetMessage, Delivery};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
@@ -51,6 +51,11 @@ impl Queues {
             .url
             .replacen(&self.address(), &format!("127.0.0.1:{port}"), 1);
         self.broker_at(url)
+    }
+
+    /// Connects as a worker that gets signals of due deliveries.
+    pub async fn delivery_signals(&self) -> Result<DeliverySignals, BrokerError> {
+        DeliverySignals::connect(&self.broker(), Uuid::new_v4()).await
     }
 
     fn broker_at(&self, amqp_url: String) -> Broker {

@@ -72,6 +72,11 @@ impl EndpointUrl {
         self.0.port_or_known_default().unwrap_or_default()
     }
 
+    /// Whether both have the same scheme, host and port.
+    pub fn has_origin_of(&self, other: &Self) -> bool {
+        self.0.origin() == other.0.origin()
+    }
+
     pub(crate) fn url(&self) -> &Url {
         &self.0
     }
@@ -332,6 +337,22 @@ mod tests {
             assert_eq!(EndpointUrl::parse(text, false), Err(UrlError::Scheme));
             let url = EndpointUrl::parse(text, true).unwrap();
             assert_eq!(url.check(false), Err(UrlError::Scheme), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let url = |text: &str| EndpointUrl::parse(text, true).unwrap();
+        let endpoint = url("https://hooks.example/khata?key=secret");
+        for (text, is_same) in [
+            ("https://hooks.example/orders/42", true),
+            ("https://HOOKS.example:443/", true),
+            ("https://hooks.example:8443/khata", false),
+            ("http://hooks.example/khata", false),
+            ("https://a.hooks.example/khata", false),
+            ("https://hooks.example.evil.example/khata", false),
+        ] {
+            assert_eq!(url(text).has_origin_of(&endpoint), is_same, "{text}");
         }
     }
 

@@ -47,6 +47,20 @@ struct Outcome {
     latency: Duration,
     /// The body of a failed attempt, encrypted.
     sealed_body: Option<Vec<u8>>,
+    /// The call went to the account's own URL.
+    to_account_url: bool,
+}
+
+/// Statuses of a reply that concern one URL: where it is an account's own, the endpoint may be well.
+const OF_ONE_URL: [u16; 2] = [404, 410];
+
+impl Outcome {
+    /// Whether the result is about the endpoint, and not about one URL of its host or about Khata.
+    fn concerns_endpoint(&self) -> bool {
+        let status = self.reply.as_ref().map(|reply| reply.status);
+        let is_of_one_url = status.is_some_and(|status| OF_ONE_URL.contains(&status));
+        self.failure != Some(NO_BODY) && !(self.to_account_url && is_of_one_url)
+    }
 }
 
 impl Attempts {
@@ -56,8 +70,7 @@ impl Attempts {
         async {
             self.count(&started);
             let outcome = self.call(sender, &mut started).await;
-            slot.end.is_success =
-                (outcome.failure != Some(NO_BODY)).then_some(outcome.failure.is_none());
+            slot.called(outcome.concerns_endpoint().then_some(outcome.failure.is_none()));
             let is_gone = outcome.after == AfterAttempt::Gone;
             let attempted = self.attempted(&started.delivery, outcome);
             self.record(&attempted);
@@ -94,8 +107,12 @@ impl Attempts {
         let (merchant, event) = (delivery.key.merchant, delivery.event);
         let number = u32::try_from(delivery.number).unwrap_or(1);
         let was_sealed = delivery.sealed_body.is_some();
-        let body = match started.body(&self.keyring, sender.payload) {
-            Ok(body) => body,
+        let content = started.account_url(&self.keyring).and_then(|url| {
+            let body = started.body(&self.keyring, sender.payload)?;
+            Ok((url.and_then(|url| sender.url_of(&url)), body))
+        });
+        let (account_url, body) = match content {
+            Ok(content) => content,
             Err(failure) => {
                 error!(merchant_id = %merchant, event_id = %event, error = %failure, "event not delivered: it has no body; retrying");
                 return self.failed(&started.delivery, NO_BODY);
@@ -117,7 +134,8 @@ impl Attempts {
             credentials: sender.credentials.as_ref(),
         };
         let began = Instant::now();
-        let result = self.client.send(&sender.url, &request).await;
+        let url = account_url.as_ref().unwrap_or(&sender.url);
+        let result = self.client.send(url, &request).await;
         let latency = began.elapsed();
         let (reply, failure) = match result {
             Ok(reply) => {
@@ -127,7 +145,11 @@ impl Attempts {
             Err(failure) => (None, Some(failure)),
         };
         let failure = failure.map(|failure| failure.word());
-        let after = self.decide(&started.delivery, reply.as_ref());
+        let after = match self.decide(&started.delivery, reply.as_ref()) {
+            // The account's URL is gone, and not the endpoint.
+            AfterAttempt::Gone if account_url.is_some() => AfterAttempt::GiveUp,
+            after => after,
+        };
         let sealed_body = (failure.is_some() && !was_sealed).then(|| {
             self.keyring
                 .encrypt(merchant, event.0, Purpose::Delivery, &body)
@@ -138,6 +160,7 @@ impl Attempts {
             reply,
             latency,
             sealed_body,
+            to_account_url: account_url.is_some(),
         }
     }
 
@@ -149,6 +172,7 @@ impl Attempts {
             reply: None,
             latency: Duration::ZERO,
             sealed_body: None,
+            to_account_url: false,
         }
     }
 
@@ -157,6 +181,7 @@ impl Attempts {
     }
 
     fn attempted(&self, delivery: &StartedDelivery, outcome: Outcome) -> Attempted {
+        let concerns_endpoint = outcome.concerns_endpoint();
         let (state, delay) = match outcome.after {
             AfterAttempt::Delivered => (DeliveryState::Delivered, Duration::ZERO),
             AfterAttempt::RetryIn(delay) => (DeliveryState::Open, delay),
@@ -187,6 +212,8 @@ impl Attempts {
             latency_ms: i32::try_from(outcome.latency.as_millis()).unwrap_or(i32::MAX),
             sealed_reply,
             sealed_body: outcome.sealed_body,
+            to_account_url: outcome.to_account_url,
+            concerns_endpoint,
         }
     }
 
@@ -231,8 +258,9 @@ impl Attempts {
             let span = telemetry::database("settle delivery");
             match self.lane.submit(request).instrument(span).await {
                 Ok(CommitResult::Settled(settled)) => {
-                    slot.end.is_settled = true;
-                    slot.end.has_successor = settled.is_some_and(|settled| settled.has_successor);
+                    slot.settled.is_stored = true;
+                    slot.settled.has_successor =
+                        settled.is_some_and(|settled| settled.has_successor);
                     return;
                 }
                 Err(BatchError::Rejected(failure)) => {

@@ -5,7 +5,7 @@ use khata_crypto::{Keyring, Purpose};
 use khata_domain::Payload;
 use khata_present::{AccountEvent, PresentError};
 use khata_store::events;
-use khata_store::webhooks::{Endpoint, StartedDelivery};
+use khata_store::webhooks::{AccountUrl, Endpoint, StartedDelivery};
 
 /// A claimed delivery with what its event is about.
 #[derive(Debug)]
@@ -25,7 +25,9 @@ pub(super) enum Subject {
 /// Why an attempt has no body.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    #[error("cannot decrypt the body; check that the keyring holds its key")]
+    #[error(
+        "cannot decrypt the body or the account's URL; check that the keyring holds their keys"
+    )]
     Encrypted,
     #[error("the event or its account is gone")]
     Gone,
@@ -41,6 +43,17 @@ impl Started {
         }
     }
 
+    /// Returns the URL that gets the events of the account, if it has one of its own.
+    pub(super) fn account_url(&self, keyring: &Keyring) -> Result<Option<AccountUrl>, BodyError> {
+        let Some(Subject::Account(of)) = &self.subject else {
+            return Ok(None);
+        };
+        let (merchant, account) = (of.account.merchant, of.account.id);
+        let open = |sealed: &Vec<u8>| AccountUrl::open(keyring, merchant, account, sealed);
+        let url = of.sealed_webhook_url.as_ref().map(open).transpose();
+        url.map_err(|_| BodyError::Encrypted)
+    }
+
     /// Returns the body of the attempts before, or renders it. The same rows give the same bytes, so that an attempt whose result
     /// was lost is repeated with the same body.
     pub(super) fn body(&mut self, keyring: &Keyring, payload: Payload) -> Result<Bytes, BodyError> {
@@ -52,7 +65,7 @@ impl Started {
         }
         let body = match self.subject.take().ok_or(BodyError::Gone)? {
             Subject::Account(of) => {
-                let events::AccountEvent { event, account } = *of;
+                let events::AccountEvent { event, account, .. } = *of;
                 let event = AccountEvent::of(&event, &account).ok_or(BodyError::Gone)?;
                 khata_present::event(keyring, merchant, &event, account, payload)?
             }

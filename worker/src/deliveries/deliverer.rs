@@ -21,7 +21,7 @@ use super::commits::{CommitResult, DeliveryCommits, Ownership, OwnershipRequest,
 use super::endpoints::{CircuitChange, Claim, Endpoints};
 use super::sender::EndpointSender;
 use super::signals::Signals;
-use super::slot::{Ended, Slot};
+use super::slot::{EndpointStep, Slot, Step};
 use crate::clock::DatabaseClock;
 use crate::metrics::Metrics;
 
@@ -31,6 +31,10 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const RENEW_INTERVAL: Duration = Duration::from_secs(5);
 /// Endpoints that a worker takes at once at most, so that other workers get some.
 const MAX_ACQUIRED: usize = 64;
+/// After a claim that began this many calls, the next one waits this long: it then takes the place of those that end soon, in the same
+/// commit as their results, and not only of those that had ended before.
+const BUSY_CLAIM: usize = 16;
+const GATHER_INTERVAL: Duration = Duration::from_millis(3);
 /// How long a claim may wait for its commit. Its deliveries would count as lost if it was given up and committed all the same.
 const COMMIT_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -44,11 +48,16 @@ pub(crate) struct Deliverer {
     metrics: Arc<Metrics>,
     clock: Arc<DatabaseClock>,
     endpoints: Endpoints,
-    ended: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
+    steps: (
+        mpsc::UnboundedSender<EndpointStep>,
+        mpsc::UnboundedReceiver<EndpointStep>,
+    ),
     drain: Duration,
     /// When to ask for ownership next, and when it was renewed.
     ask_at: Instant,
     renewed_at: Instant,
+    /// No claim before this time.
+    claim_at: Instant,
     /// The log says that Postgres is unavailable.
     has_failed: bool,
     /// Merchants that other workers serve: a signal of theirs needs no question.
@@ -77,10 +86,11 @@ impl Deliverer {
             attempts,
             signals,
             endpoints: Endpoints::new(concurrency.into()),
-            ended: mpsc::unbounded_channel(),
+            steps: mpsc::unbounded_channel(),
             drain,
             ask_at: now,
             renewed_at: now,
+            claim_at: now,
             has_failed: false,
             of_others: HashSet::new(),
         }
@@ -97,7 +107,9 @@ impl Deliverer {
                 asked = Some(self.ask(now));
             }
             let mut wake_at = self.ask_at;
-            if claim.is_none() {
+            if claim.is_none() && now < self.claim_at {
+                wake_at = wake_at.min(self.claim_at);
+            } else if claim.is_none() {
                 match self.endpoints.claims(now, self.clock.now()) {
                     Ok(claims) => claim = Some(self.claim(claims)),
                     Err(next) => wake_at = next.map_or(wake_at, |next| wake_at.min(next)),
@@ -113,10 +125,10 @@ impl Deliverer {
             tokio::select! {
                 biased;
                 () = shutdown.raised() => break,
-                Some(ended) = self.ended.1.recv() => {
-                    self.end(&ended);
-                    while let Ok(ended) = self.ended.1.try_recv() {
-                        self.end(&ended);
+                Some((key, step)) = self.steps.1.recv() => {
+                    self.step(key, step);
+                    while let Ok((key, step)) = self.steps.1.try_recv() {
+                        self.step(key, step);
                     }
                 }
                 Some(result) = OptionFuture::from(claim.as_mut().map(|claim| &mut claim.result)) => {
@@ -144,15 +156,15 @@ impl Deliverer {
                 let result = asked.result.await;
                 self.owns(&asked.what, result);
             }
-            while self.endpoints.in_progress() > 0
-                && let Some(ended) = self.ended.1.recv().await
+            while self.endpoints.attempts() > 0
+                && let Some((key, step)) = self.steps.1.recv().await
             {
-                self.end(&ended);
+                self.step(key, step);
             }
         };
         if tokio::time::timeout(drain, finish).await.is_err() {
             error!(
-                calls = self.endpoints.in_progress(),
+                calls = self.endpoints.attempts(),
                 "shutdown left webhook calls unfinished; another worker repeats them"
             );
         }
@@ -194,22 +206,32 @@ impl Deliverer {
                 return;
             }
         };
+        if started.len() >= BUSY_CLAIM {
+            self.claim_at = now + GATHER_INTERVAL;
+        }
         for claim in claims {
             let is_its = |one: &mut Started| one.delivery.key.endpoint() == claim.wanted.endpoint;
             let of_endpoint: Vec<Started> = started.extract_if(.., is_its).collect();
+            let due_from = of_endpoint.first().and_then(|one| one.delivery.due_from);
+            self.endpoints.look_from(claim.wanted.endpoint, due_from);
             self.endpoints.claimed(&claim, Some(of_endpoint.len()), now);
             for one in of_endpoint {
                 let (attempts, sender) = (Arc::clone(&self.attempts), Arc::clone(&claim.sender));
-                let slot = Slot::new(claim.wanted.endpoint, self.ended.0.clone());
+                let slot = Slot::new(claim.wanted.endpoint, self.steps.0.clone());
                 tokio::spawn(async move { attempts.make(&sender, one, slot).await });
             }
         }
     }
 
-    fn end(&mut self, ended: &Ended) {
-        let (now, time) = (Instant::now(), self.clock.now());
-        let key = ended.endpoint;
-        match self.endpoints.ended(ended, now, time) {
+    fn step(&mut self, key: EndpointKey, step: Step) {
+        let is_success = match step {
+            Step::Called(is_success) => is_success,
+            Step::Settled(settled) => {
+                self.endpoints.settled(key, settled, Instant::now());
+                return;
+            }
+        };
+        match self.endpoints.called(key, is_success, self.clock.now()) {
             Some(CircuitChange::Opened(until)) => warn!(
                 merchant_id = %key.merchant, webhook_endpoint_id = %key.id, until = %until.to_rfc3339(),
                 "webhook circuit opened: most calls to this endpoint fail; its deliveries wait for test calls"

@@ -1,20 +1,23 @@
 //! The endpoints that this worker owns: how many calls each can take now.
 
+mod owned_endpoint;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use khata_domain::MerchantId;
-use khata_domain::circuit::{Circuit, CircuitState};
+use khata_domain::circuit::CircuitState;
 use khata_domain::events::EndpointKey;
 use khata_store::webhooks::{Endpoint, LOST_AFTER, Owned, Wanted};
 
 use super::call_budget::CallBudget;
 use super::sender::EndpointSender;
 use super::shares::{Ready, share_out};
-use super::slot::Ended;
+use super::slot::Settled;
 use crate::turns::share_of_one;
+use owned_endpoint::{OwnedEndpoint, free_calls};
 
 /// Time without open deliveries after which an endpoint is given up.
 const IDLE_TIME: Duration = Duration::from_mins(1);
@@ -30,30 +33,11 @@ pub(super) struct Endpoints {
     all: HashMap<EndpointKey, OwnedEndpoint>,
     /// Maximum number of calls at once.
     concurrency: usize,
-    in_progress: usize,
+    /// Calls in progress.
+    calls: usize,
+    /// Attempts without a stored result.
+    attempts: usize,
     turns: u64,
-}
-
-/// An endpoint that this worker owns, or at which it still has calls in progress.
-struct OwnedEndpoint {
-    is_owned: bool,
-    is_enabled: bool,
-    /// The version of the settings; 0 until they are read.
-    version: i32,
-    /// `None`: the settings are unusable.
-    sender: Option<Arc<EndpointSender>>,
-    concurrency: usize,
-    budget: Option<CallBudget>,
-    in_progress: usize,
-    /// A claim is under way.
-    is_claiming: bool,
-    /// When a claim may find a due delivery.
-    due_at: Option<Instant>,
-    /// When a claim may find an attempt that was lost.
-    lost_at: Option<Instant>,
-    busy_at: Instant,
-    circuit: Circuit,
-    last_turn: u64,
 }
 
 /// A claim at one endpoint.
@@ -80,59 +64,6 @@ pub(super) struct Counts {
     pub(super) calls: usize,
 }
 
-impl OwnedEndpoint {
-    fn new(now: Instant, time: DateTime<Utc>) -> Self {
-        Self {
-            is_owned: false,
-            is_enabled: true,
-            version: 0,
-            sender: None,
-            concurrency: 1,
-            budget: None,
-            in_progress: 0,
-            is_claiming: false,
-            due_at: None,
-            lost_at: None,
-            busy_at: now,
-            circuit: Circuit::new(time),
-            last_turn: 0,
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.in_progress == 0 && !self.is_claiming
-    }
-
-    /// Returns when a claim may find something.
-    fn claims_at(&self) -> Option<Instant> {
-        let times = [self.due_at, self.lost_at];
-        times.into_iter().flatten().min()
-    }
-
-    /// Returns the calls that the endpoint can take now; otherwise, from when on it can take one, if no call has to end first.
-    fn free(&self, now: Instant, time: DateTime<Utc>) -> Result<usize, Option<Instant>> {
-        let mut calls = self.concurrency.saturating_sub(self.in_progress);
-        match self.circuit.state(time) {
-            CircuitState::Closed => {}
-            CircuitState::HalfOpen if self.in_progress == 0 => calls = calls.min(1),
-            CircuitState::HalfOpen => return Err(None),
-            CircuitState::Open(until) => {
-                return Err(Some(now + (until - time).to_std().unwrap_or_default()));
-            }
-        }
-        if calls == 0 {
-            return Err(None);
-        }
-        let Some(budget) = &self.budget else {
-            return Ok(calls);
-        };
-        match budget.free(now) {
-            0 => Err(Some(budget.free_at())),
-            free => Ok(calls.min(free)),
-        }
-    }
-}
-
 impl Endpoints {
     pub(super) fn new(concurrency: usize) -> Self {
         Self {
@@ -155,11 +86,12 @@ impl Endpoints {
 
     /// Returns the calls that this worker can make besides those in progress.
     pub(super) fn free(&self) -> usize {
-        self.concurrency.saturating_sub(self.in_progress)
+        free_calls(self.concurrency, self.calls, self.attempts)
     }
 
-    pub(super) fn in_progress(&self) -> usize {
-        self.in_progress
+    /// Returns the attempts without a stored result.
+    pub(super) fn attempts(&self) -> usize {
+        self.attempts
     }
 
     /// Owns an endpoint with due deliveries. The attempts of the owner before may be lost.
@@ -295,7 +227,7 @@ impl Endpoints {
                 _ if at > now => not_before(at),
                 Ok(calls) => ready.push(Ready {
                     key: *key,
-                    in_progress: endpoint.in_progress,
+                    in_progress: endpoint.calls,
                     last_turn: endpoint.last_turn,
                     calls,
                 }),
@@ -305,7 +237,7 @@ impl Endpoints {
         }
         let mut in_progress: HashMap<MerchantId, usize> = HashMap::new();
         for (key, endpoint) in &self.all {
-            *in_progress.entry(key.merchant).or_default() += endpoint.in_progress;
+            *in_progress.entry(key.merchant).or_default() += endpoint.calls;
         }
         let claims: Vec<Claim> = share_out(free, &ready, &in_progress)
             .into_iter()
@@ -329,6 +261,7 @@ impl Endpoints {
         let sender = Arc::clone(endpoint.sender.as_ref()?);
         endpoint.last_turn = self.turns;
         endpoint.is_claiming = true;
+        let due_from = endpoint.look(now);
         endpoint.due_at = None;
         endpoint.lost_at = endpoint.lost_at.filter(|at| *at > now);
         if endpoint.circuit.state(time) == CircuitState::HalfOpen {
@@ -337,8 +270,16 @@ impl Endpoints {
         let wanted = Wanted {
             endpoint: key,
             calls: i64::try_from(calls).unwrap_or(i64::MAX),
+            due_from,
         };
         Some(Claim { wanted, sender })
+    }
+
+    /// Notes from where the next claims of an endpoint look.
+    pub(super) fn look_from(&mut self, key: EndpointKey, due_from: Option<DateTime<Utc>>) {
+        if let Some(endpoint) = self.all.get_mut(&key) {
+            endpoint.due_from = due_from.or(endpoint.due_from);
+        }
     }
 
     /// Takes the number of calls that a claim began; `None`: it is unknown whether it was committed, so that it may have begun
@@ -350,8 +291,10 @@ impl Endpoints {
         };
         endpoint.is_claiming = false;
         if let Some(calls) = calls {
-            endpoint.in_progress += calls;
-            self.in_progress += calls;
+            endpoint.calls += calls;
+            endpoint.attempts += calls;
+            self.calls += calls;
+            self.attempts += calls;
             if let Some(budget) = &mut endpoint.budget {
                 budget.take(calls, now);
             }
@@ -370,42 +313,50 @@ impl Endpoints {
         }
     }
 
-    /// Ends a call.
-    pub(super) fn ended(
+    /// Ends a call; `is_success`: `None` if none was made. Its result is stored later.
+    pub(super) fn called(
         &mut self,
-        ended: &Ended,
-        now: Instant,
+        key: EndpointKey,
+        is_success: Option<bool>,
         time: DateTime<Utc>,
     ) -> Option<CircuitChange> {
-        self.in_progress = self.in_progress.saturating_sub(1);
-        let endpoint = self.all.get_mut(&ended.endpoint)?;
-        endpoint.in_progress = endpoint.in_progress.saturating_sub(1);
-        endpoint.busy_at = now;
-        if ended.has_successor {
-            endpoint.due_at = Some(now);
-        }
-        if !ended.is_settled {
-            endpoint.lost_at = Some(now + LOST_AFTER + LOST_MARGIN);
-        }
+        self.calls = self.calls.saturating_sub(1);
+        let endpoint = self.all.get_mut(&key)?;
+        endpoint.calls = endpoint.calls.saturating_sub(1);
         let was_closed = endpoint.circuit.is_closed();
-        if let Some(is_success) = ended.is_success {
+        if let Some(is_success) = is_success {
             let (served, failed) = (u32::from(is_success), u32::from(!is_success));
             endpoint.circuit = endpoint.circuit.after(served, failed, time);
         }
-        let change = match (was_closed, endpoint.circuit.open_until) {
+        match (was_closed, endpoint.circuit.open_until) {
             (true, Some(until)) => Some(CircuitChange::Opened(until)),
             (false, None) => Some(CircuitChange::Closed),
             _ => None,
-        };
-        if !endpoint.is_owned && endpoint.is_idle() {
-            self.all.remove(&ended.endpoint);
         }
-        change
+    }
+
+    /// Ends an attempt.
+    pub(super) fn settled(&mut self, key: EndpointKey, settled: Settled, now: Instant) {
+        self.attempts = self.attempts.saturating_sub(1);
+        let Some(endpoint) = self.all.get_mut(&key) else {
+            return;
+        };
+        endpoint.attempts = endpoint.attempts.saturating_sub(1);
+        endpoint.busy_at = now;
+        if settled.has_successor {
+            endpoint.due_at = Some(now);
+        }
+        if !settled.is_stored {
+            endpoint.lost_at = Some(now + LOST_AFTER + LOST_MARGIN);
+        }
+        if !endpoint.is_owned && endpoint.is_idle() {
+            self.all.remove(&key);
+        }
     }
 
     pub(super) fn counts(&self) -> Counts {
         let mut counts = Counts {
-            calls: self.in_progress,
+            calls: self.calls,
             ..Counts::default()
         };
         for endpoint in self.all.values().filter(|endpoint| endpoint.is_owned) {

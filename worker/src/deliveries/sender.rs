@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use khata_crypto::Keyring;
 use khata_domain::Payload;
-use khata_store::webhooks::{Endpoint, EndpointSettings};
+use khata_domain::events::EndpointId;
+use khata_store::webhooks::{AccountUrl, Endpoint, EndpointSettings};
 use khata_webhooks::{
     BasicCredentials, CredentialsError, EndpointUrl, SecretError, UrlError, WebhookSecret,
     WebhookSecrets,
@@ -14,6 +15,8 @@ pub(super) struct EndpointSender {
     pub(super) url: EndpointUrl,
     pub(super) payload: Payload,
     pub(super) credentials: Option<BasicCredentials>,
+    id: EndpointId,
+    allows_url_per_account: bool,
     secrets: WebhookSecrets,
     /// The secrets until this time, while the merchant replaces one.
     rotating: Option<(WebhookSecrets, DateTime<Utc>)>,
@@ -51,9 +54,22 @@ impl EndpointSender {
             url: EndpointUrl::parse(&settings.url, sandbox_mode)?,
             payload: endpoint.payload,
             credentials: credentials.transpose()?,
+            id: endpoint.id,
+            allows_url_per_account: endpoint.allows_url_per_account,
             secrets: secrets(&settings, None)?,
             rotating: rotating.transpose()?,
         })
+    }
+
+    /// Returns the URL of an account, if this endpoint calls it in place of its own: the merchant may have taken the permission back,
+    /// or moved the endpoint to another host.
+    pub(super) fn url_of(&self, account: &AccountUrl) -> Option<EndpointUrl> {
+        if !self.allows_url_per_account || account.endpoint != self.id {
+            return None;
+        }
+        // The client refuses what only sandbox mode permits.
+        let url = EndpointUrl::parse(&account.url, true).ok()?;
+        url.has_origin_of(&self.url).then_some(url)
     }
 
     /// Returns the secrets that sign at this time.
@@ -113,6 +129,7 @@ pub(super) mod tests {
             is_ordered: true,
             concurrency: 32,
             calls_per_second: None,
+            allows_url_per_account: false,
             version: 1,
             created_at: Utc::now(),
             updated_at: Utc::now(),
@@ -155,6 +172,31 @@ pub(super) mod tests {
                 "{hours} h: {signatures}"
             );
         }
+    }
+
+    #[test]
+    fn an_endpoint_calls_only_the_urls_of_accounts_that_it_allows() {
+        let (keyring, key) = (keyring(), key());
+        let mut row = row(&keyring, key, &settings());
+        row.allows_url_per_account = true;
+        let url = |text: &str, endpoint| AccountUrl {
+            endpoint,
+            url: text.to_owned(),
+        };
+        let own = url("http://127.0.0.1:3000/orders/42?token=a", key.id);
+        let sender = EndpointSender::new(&row, &keyring, true).unwrap();
+        let called = sender.url_of(&own).unwrap();
+        assert_eq!(called.as_str(), own.url);
+        for other in [
+            url("http://127.0.0.1:3001/orders/42", key.id),
+            url("http://localhost:3000/orders/42", key.id),
+            url(&own.url, EndpointId::new()),
+        ] {
+            assert_eq!(sender.url_of(&other), None, "{}", other.url);
+        }
+        row.allows_url_per_account = false;
+        let sender = EndpointSender::new(&row, &keyring, true).unwrap();
+        assert_eq!(sender.url_of(&own), None);
     }
 
     #[test]

@@ -328,3 +328,51 @@ async fn a_result_waits_for_postgres() {
     .await;
     worker.stop().await;
 }
+
+/// Returns the most webhooks that arrived within any time of this length.
+fn most_within(webhooks: &[Received], length: Duration) -> usize {
+    let begins = webhooks.iter().map(|webhook| webhook.at);
+    let within = begins.map(|begin| {
+        let arrived = webhooks.iter().map(|webhook| webhook.at);
+        arrived
+            .filter(|at| *at >= begin && *at < begin + length)
+            .count()
+    });
+    within.max().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_gets_no_more_calls_at_once_than_its_limit() {
+    const TAKES: Duration = Duration::from_millis(150);
+    let mut workshop = Workshop::new();
+    let receiver = Receiver::start(|_, _| (200, TAKES));
+    let secret = WebhookSecret::generate_symmetric();
+    workshop.add_endpoint(&receiver.url, &secret, |new| new.concurrency = 3);
+    workshop.store_all(&accounts(20));
+    let worker = workshop.worker().await;
+    counted(&mut workshop, "state = 'DELIVERED' and version = 1", 20).await;
+    // A call lasts at least this long, so that those which arrived within the time were in progress together.
+    let most = most_within(&receiver.all(), TAKES);
+    assert!((2..=3).contains(&most), "{most} calls at once");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_gets_no_more_calls_a_second_than_its_limit() {
+    let mut workshop = Workshop::new();
+    let receiver = Receiver::accepting();
+    let secret = WebhookSecret::generate_symmetric();
+    workshop.add_endpoint(&receiver.url, &secret, |new| {
+        new.calls_per_second = Some(10);
+    });
+    workshop.store_all(&accounts(30));
+    let worker = workshop.worker().await;
+    counted(&mut workshop, "state = 'DELIVERED' and version = 1", 30).await;
+    let webhooks = receiver.all();
+    // A call may be late by the time that the machine lets it wait; the next second then begins early.
+    let most = most_within(&webhooks[..30], Duration::from_millis(900));
+    assert!(most <= 10, "{most} calls in 0.9 s");
+    let took = webhooks[29].at - webhooks[0].at;
+    assert!(took >= Duration::from_millis(2_600), "30 calls in {took:?}");
+    worker.stop().await;
+}

@@ -1,7 +1,7 @@
 //! A merchant's webhook endpoint in the test's process.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -11,6 +11,7 @@ use serde_json::Value;
 /// A webhook, as the endpoint got it.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
+    pub(crate) at: Instant,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
@@ -100,6 +101,7 @@ fn read(request: &HttpRequest, body: &[u8]) -> Received {
         (name, HeaderValue::from_bytes(value.as_bytes()).unwrap())
     });
     Received {
+        at: Instant::now(),
         headers: headers.collect(),
         body: body.to_vec(),
     }

@@ -182,6 +182,7 @@ impl Workshop {
             fingerprint: self.keyring.fingerprint(merchant, details),
             masked: details.masked(),
             bank_code: None,
+            sealed_webhook_url: None,
         }
     }
 
@@ -315,6 +316,7 @@ impl Workshop {
             is_ordered: true,
             concurrency: 32,
             calls_per_second: None,
+            allows_url_per_account: false,
         };
         change(&mut endpoint);
         let inserted = webhooks::insert(&mut self.connection, merchant, &endpoint, 20);

@@ -9,7 +9,7 @@ fn read(body: &str) -> Result<CreateRequest, ApiError> {
         "application/x-www-form-urlencoded"
     };
     let body = decode(Some(content_type), body.as_bytes())?;
-    CreateRequest::read(&body, Utc::now())
+    CreateRequest::read(&body, Utc::now(), false)
 }
 
 fn faults(body: &str) -> Vec<String> {
@@ -35,6 +35,38 @@ fn forms_and_json_are_read_alike() {
     let json = read(r#"{"bank_account_details":[{"ifsc":"AABF0008032","account_number":"026291800001191"}],"upi_details":[{"vpa":"9164326296@upi"}]}"#).unwrap();
     assert_eq!(form, json);
     assert!(!form.flat && form.accounts.len() == 2);
+}
+
+#[test]
+fn every_form_of_a_create_takes_a_webhook_url() {
+    let url = "https://hooks.example/orders/42?token=a";
+    let list = r#"[{"vpa":"9164326296@upi"}]"#;
+    for body in [
+        format!("{BANK_FORM}&webhook_url=https%3A%2F%2FHooks.Example%2Forders%2F42%3Ftoken%3Da"),
+        format!("upi_details={list}&webhook_url=+{url}+"),
+        format!(r#"{{"vpa":"9164326296@upi","webhook_url":"{url}"}}"#),
+        format!(r#"{{"upi_details":{list},"webhook_url":"{url}"}}"#),
+    ] {
+        let request = read(&body).unwrap();
+        assert_eq!(request.webhook_url.unwrap().as_str(), url, "{body}");
+    }
+    assert_eq!(read(BANK_FORM).unwrap().webhook_url, None);
+    let empty = format!("{BANK_FORM}&webhook_url=");
+    assert_eq!(read(&empty).unwrap().webhook_url, None);
+    for url in [
+        "http://hooks.example/",
+        "https://localhost/",
+        "https://10.0.0.1/",
+        "https://hooks.example/%23%20a#b",
+        "hooks.example",
+    ] {
+        let body = format!(r#"{{"vpa":"9164326296@upi","webhook_url":"{url}"}}"#);
+        assert_eq!(faults(&body), ["webhook_url"], "{url}");
+    }
+    let body = r#"{"ifsc":"AABF0008032","account_number":"026291800001191","webhook_url":"https://hooks.example/"}"#;
+    let body = decode(Some("application/json"), body.as_bytes()).unwrap();
+    let request = CreateRequest::read_bank_account(&body, Utc::now(), false).unwrap();
+    assert!(request.webhook_url.is_some());
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn endpoint() -> Endpoint {
         is_ordered: false,
         concurrency: 4,
         calls_per_second: Some(7),
+        allows_url_per_account: false,
         version: 1,
         created_at: at,
         updated_at: at,
@@ -52,9 +53,9 @@ fn endpoint() -> Endpoint {
 #[test]
 fn a_form_and_json_make_the_same_endpoint() {
     let form = "url=https%3A%2F%2FHooks.Example.com%2Fkhata&event_names=CUSTOMER_ACCOUNT_ACTIVE,+CUSTOMER_ACCOUNT_FAILURE\
-        &payload=THIN&is_ordered=false&concurrency=4&calls_per_second=9&signature=v1a&basic_user=asha&basic_password=p+w";
+        &payload=THIN&is_ordered=false&concurrency=4&calls_per_second=9&allow_url_per_account=true&signature=v1a&basic_user=asha&basic_password=p+w";
     let json = r#"{"url":"https://hooks.example.com/khata","event_names":["CUSTOMER_ACCOUNT_ACTIVE","CUSTOMER_ACCOUNT_FAILURE"],
-        "payload":"THIN","is_ordered":false,"concurrency":4,"calls_per_second":9,"signature":"v1a","basic_user":"asha",
+        "payload":"THIN","is_ordered":false,"concurrency":4,"calls_per_second":9,"allow_url_per_account":true,"signature":"v1a","basic_user":"asha",
         "basic_password":"p w"}"#;
     let mut secrets = Vec::new();
     for (content_type, body) in [(FORM, form), (JSON, json)] {
@@ -63,6 +64,7 @@ fn a_form_and_json_make_the_same_endpoint() {
         assert_eq!(new.event_names, [EventName::Active, EventName::Failure]);
         assert_eq!((new.payload, new.is_ordered), (Payload::Thin, false));
         assert_eq!((new.concurrency, new.calls_per_second), (4, Some(9)));
+        assert!(new.allows_url_per_account);
         let settings = request.settings();
         assert_eq!(settings.url, URL);
         let credentials = settings.credentials.as_ref().unwrap();
@@ -82,7 +84,7 @@ fn an_endpoint_has_these_defaults() {
     let request =
         create(FORM, "url=https://hooks.example.com").unwrap_or_else(|faults| panic!("{faults:?}"));
     let new = request.to_store(EndpointId::new(), "", b"");
-    assert!(new.event_names.is_empty() && new.is_ordered);
+    assert!(new.event_names.is_empty() && new.is_ordered && !new.allows_url_per_account);
     assert_eq!(
         (new.payload, new.concurrency, new.calls_per_second),
         (Payload::Full, 32, None)

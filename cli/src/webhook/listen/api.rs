@@ -26,6 +26,17 @@ pub(super) struct Api {
     key: ApiKey,
 }
 
+/// Begin of a page of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// The oldest event that is kept.
+    Beginning,
+    /// The event behind this one.
+    Event(EventId),
+    /// The event behind the newest one of this moment.
+    Latest,
+}
+
 /// An event as the API lists it.
 #[derive(Debug)]
 pub(super) struct Listed {
@@ -39,6 +50,8 @@ pub(super) struct Listed {
 pub(super) struct Page {
     pub(super) events: Vec<Listed>,
     pub(super) has_more: bool,
+    /// The event that the next page follows; `None`: there are no events.
+    pub(super) cursor: Option<EventId>,
 }
 
 /// Why there is no page.
@@ -54,6 +67,7 @@ pub(super) enum FetchError {
 struct List {
     list: Vec<Box<RawValue>>,
     has_more: bool,
+    cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -80,12 +94,16 @@ impl Api {
         Ok(Self { http, url, key })
     }
 
-    /// Reads the events behind the event `after`, the oldest first.
-    pub(super) async fn events(&self, after: Option<EventId>) -> Result<Page, FetchError> {
+    /// Reads the events that follow, the oldest first.
+    pub(super) async fn events(&self, after: After) -> Result<Page, FetchError> {
         let mut url = self.url.clone();
+        let after = match after {
+            After::Beginning => None,
+            After::Event(event) => Some(event.to_string()),
+            After::Latest => Some("latest".to_owned()),
+        };
         if let Some(after) = after {
-            url.query_pairs_mut()
-                .append_pair("after", &after.to_string());
+            url.query_pairs_mut().append_pair("after", &after);
         }
         let request = self.http.get(url).timeout(TIMEOUT);
         let request = request.basic_auth(self.key.expose(), Some(""));
@@ -137,9 +155,12 @@ fn page(body: &str) -> Option<Page> {
             body: raw.get().to_owned(),
         })
     });
+    let cursor = list.cursor.as_deref().map(EventId::parse);
     Some(Page {
         events: events.collect::<Option<_>>()?,
         has_more: list.has_more,
+        // A cursor that is no id is no list of events.
+        cursor: cursor.map_or(Some(None), |event| event.map(Some))?,
     })
 }
 
@@ -198,12 +219,21 @@ mod tests {
         // Blanks, an escape and the order of the members: a parsed and rewritten body would differ.
         let event = r#"{"id":"evt_01k82u7s7aeqraoh1tia1a3hc8", "event_name":"CUSTOMER_ACCOUNT_ACTIVE","date_created":"2026-11-29T10:00:00Z",
             "content":{"customer_account":{"version":3,"id":"banh_1","name":"\u0906"}}}"#;
-        let body = format!(r#"{{"object":"list","count":1,"has_more":true,"list":[{event}]}}"#);
+        let cursor = "evt_01k82u7s7aeqraoh1tia1a3hc8";
+        let body = format!(
+            r#"{{"object":"list","count":1,"has_more":true,"cursor":"{cursor}","list":[{event}]}}"#
+        );
         let page = page(&body).unwrap();
         assert!(page.has_more);
+        assert_eq!(page.cursor, EventId::parse(cursor));
         assert_eq!(page.events[0].body, event);
         assert_eq!(page.events[0].subject(), " banh_1 version 3");
-        for body in ["", "{}", r#"{"has_more":false,"list":[{"id":"evt_1"}]}"#] {
+        for body in [
+            "",
+            "{}",
+            r#"{"has_more":false,"list":[{"id":"evt_1"}]}"#,
+            r#"{"has_more":false,"cursor":"evt_1","list":[]}"#,
+        ] {
             assert!(super::page(body).is_none(), "{body}");
         }
     }

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::load::quantile_ms;
 use crate::postgres::Postgres;
 
-const ACCOUNTS: usize = 10_000;
+/// Accounts of one customer.
+pub(crate) const ACCOUNTS: usize = 10_000;
 /// Accounts per call.
 const ACCOUNTS_PER_CALL: usize = 100;
 const PAGE_READS: usize = 300;
@@ -30,21 +31,22 @@ impl Calls {
         })
     }
 
-    /// Creates a customer with ten thousand accounts.
-    pub(crate) async fn fill(&self) -> Result<()> {
-        for call in 0..ACCOUNTS / ACCOUNTS_PER_CALL {
+    /// Creates accounts, a hundred a call: ten thousand of each customer.
+    pub(crate) async fn fill(&self, accounts: usize) -> Result<()> {
+        for call in 0..accounts.div_ceil(ACCOUNTS_PER_CALL) {
             let number = |n| format!("{}{:07}00", self.run, call * ACCOUNTS_PER_CALL + n);
             let item = |n| json!({ "ifsc": IFSC, "account_number": number(n) });
             let items: Vec<Value> = (0..ACCOUNTS_PER_CALL).map(item).collect();
             let body = json!({ "gateway_id": 100, "bank_account_details": items });
-            let reply = self.api.create_json(&self.customer(), &body).await?;
+            let customer = self.customer(call * ACCOUNTS_PER_CALL / ACCOUNTS);
+            let reply = self.api.create_json(&customer, &body).await?;
             reply.accounts()?;
         }
         Ok(())
     }
 
-    fn customer(&self) -> String {
-        format!("bench_list_{}", self.run)
+    fn customer(&self, number: usize) -> String {
+        format!("bench_list_{}_{number}", self.run)
     }
 
     /// Returns the median milliseconds of the first, the middle and the last page, read in turn.
@@ -55,7 +57,7 @@ impl Calls {
             for (offset, took) in offsets.iter().zip(&mut took) {
                 let query = format!("?count=10&offset={offset}");
                 let began = Instant::now();
-                let page = self.api.list(&self.customer(), &query).await?;
+                let page = self.api.list(&self.customer(0), &query).await?;
                 took.push(began.elapsed());
                 let count = page.accounts()?.len();
                 ensure!(count == 10, "a page has fewer than 10 accounts");

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use base64::Engine;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::{Interval, interval_at};
 
 use crate::CONNECTIONS;
 
@@ -89,16 +90,37 @@ impl Load {
 
     /// Posts on every connection for this long.
     pub(crate) async fn run(&mut self, duration: Duration) -> Result<Accepted> {
+        self.post(duration, |_| None).await
+    }
+
+    /// Posts this many accounts a second, at an even rate, for this long.
+    pub(crate) async fn run_at(&mut self, per_second: u32, duration: Duration) -> Result<Accepted> {
+        let interval = Duration::from_secs(1) / per_second;
+        let began = tokio::time::Instant::now();
+        let pace = |index| interval_at(began + interval * index, interval * CONNECTIONS);
+        self.post(duration, |index| Some(pace(index))).await
+    }
+
+    /// Posts on every connection for this long; a connection with a pace posts at its ticks.
+    async fn post(
+        &mut self,
+        duration: Duration,
+        pace: impl Fn(u32) -> Option<Interval>,
+    ) -> Result<Accepted> {
         const STRIDE: u64 = 10_000_000;
         let began = Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..CONNECTIONS {
+        for index in 0..CONNECTIONS {
             self.next_number += STRIDE;
             let (target, first) = (self.target.clone(), self.next_number);
+            let mut pace = pace(index);
             tasks.spawn(async move {
                 let mut poster = Poster::connect(target).await?;
                 let mut latencies = Vec::with_capacity(16_384);
                 for number in first.. {
+                    if let Some(pace) = &mut pace {
+                        pace.tick().await;
+                    }
                     let sent = Instant::now();
                     if sent - began >= duration {
                         break;
@@ -184,12 +206,12 @@ impl Poster {
     }
 }
 
-/// Returns the length of a whole reply, once it has arrived.
-fn complete(reply: &[u8]) -> Result<Option<usize>> {
-    let Some(head) = reply.windows(4).position(|window| window == b"\r\n\r\n") else {
+/// Returns the length of a whole message, once it has arrived.
+pub(crate) fn complete(message: &[u8]) -> Result<Option<usize>> {
+    let Some(head) = message.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
     };
-    let text = std::str::from_utf8(&reply[..head])?;
+    let text = std::str::from_utf8(&message[..head])?;
     let length: usize = text
         .lines()
         .find_map(|line| {
@@ -197,8 +219,8 @@ fn complete(reply: &[u8]) -> Result<Option<usize>> {
                 .strip_prefix("content-length:")
                 .map(|value| value.trim().to_owned())
         })
-        .context("a reply without a length")?
+        .context("a message without a length")?
         .parse()?;
     let whole = head + 4 + length;
-    Ok((reply.len() >= whole).then_some(whole))
+    Ok((message.len() >= whole).then_some(whole))
 }

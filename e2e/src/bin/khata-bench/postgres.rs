@@ -23,7 +23,7 @@ values ('01900000-0000-7000-8000-000000000000', gen_random_uuid(),
 
 pub(crate) struct Postgres {
     url: String,
-    connection: PgConnection,
+    pub(crate) connection: PgConnection,
 }
 
 impl Postgres {
@@ -44,7 +44,7 @@ impl Postgres {
     }
 
     /// Returns the single-row commits per second.
-    pub(crate) fn pgbench(&mut self, clients: usize, duration: Duration) -> Result<f64> {
+    pub(crate) fn pgbench(&mut self, clients: u32, duration: Duration) -> Result<f64> {
         self.connection.batch_execute(
             "drop table if exists bench_accounts;
              create table bench_accounts (like customer_accounts including all)",

@@ -1,6 +1,6 @@
-//! Costs of a load: CPU time, and bytes in Postgres.
+//! Costs of a load: CPU time, memory, and bytes in Postgres.
 
-use std::fs;
+use std::{fmt, fs};
 
 use anyhow::{Context, Result};
 
@@ -38,20 +38,24 @@ impl Usage {
         })
     }
 
-    /// Prints the cost per account between `before` and this.
-    pub(crate) fn print_per_account(&self, before: &Self, accounts: f64) {
+    /// Writes the cost per account between `before` and this.
+    pub(crate) fn write_per_account(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        before: &Self,
+        accounts: f64,
+    ) -> fmt::Result {
         let micros = |now: f64, then: f64| (now - then) * 1e6 / accounts;
-        println!(
-            "CPU time per account               {:>9.0} µs khata-api, {:.0} µs khata-worker, {:.0} µs Postgres",
+        writeln!(
+            f,
+            "CPU time per account               {:>9.0} µs khata-api, {:.0} µs khata-worker, {:.0} µs Postgres\n\
+             Postgres per account               {:>9.0} bytes stored, {:.0} bytes of WAL",
             micros(self.api, before.api),
             micros(self.worker, before.worker),
-            micros(self.postgres, before.postgres)
-        );
-        println!(
-            "Postgres per account               {:>9.0} bytes stored, {:.0} bytes of WAL",
+            micros(self.postgres, before.postgres),
             (self.stored - before.stored) / accounts,
             (self.logged - before.logged) / accounts
-        );
+        )
     }
 }
 
@@ -86,4 +90,15 @@ fn with_children(pid: u32) -> Result<f64> {
         }
     }
     Ok(total)
+}
+
+/// Returns a process's resident memory in MB.
+pub(crate) fn resident(pid: u32) -> Result<f64> {
+    let status =
+        fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = line.context("no VmRSS")?.trim();
+    let kilobytes: f64 = line.trim_end_matches(" kB").parse()?;
+    Ok(kilobytes / 1024.0)
 }

@@ -251,6 +251,7 @@ fn endpoint(disabled_at: Option<DateTime<Utc>>) -> Endpoint {
         is_ordered: true,
         concurrency: 32,
         calls_per_second: None,
+        allows_url_per_account: false,
         version: 2,
         created_at: at,
         updated_at: at,

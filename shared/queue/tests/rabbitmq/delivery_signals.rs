@@ -1,9 +1,9 @@
-//! Signals between workers.
+//! Signals to workers.
 
 use std::time::Duration;
 
 use khata_domain::MerchantId;
-use khata_queue::{DeliverySignals, DueDeliveries};
+use khata_queue::{DeliverySignalPublisher, DeliverySignals, DueDeliveries};
 use khata_testing::{Proxy, Queues};
 use uuid::Uuid;
 
@@ -14,10 +14,7 @@ fn due() -> DueDeliveries {
 }
 
 async fn connect(queues: &Queues) -> DeliverySignals {
-    let worker = Uuid::new_v4();
-    DeliverySignals::connect(&queues.broker(), worker)
-        .await
-        .unwrap()
+    queues.delivery_signals().await.unwrap()
 }
 
 async fn next(link: &mut DeliverySignals) -> Option<DueDeliveries> {
@@ -53,4 +50,61 @@ async fn the_end_of_the_connection_ends_the_signals() {
     proxy.cut();
     assert_eq!(next(&mut link).await, None);
     assert!(link.publish(&due()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_publisher_signals_each_merchant_and_outlives_the_workers() {
+    let queues = Queues::new();
+    let (publisher, task) = DeliverySignalPublisher::start(queues.broker(), "test");
+    let merchant = MerchantId::new();
+    let only = DueDeliveries {
+        merchants: vec![merchant],
+    };
+    let mut worker = connect(&queues).await;
+    for _ in 0..2 {
+        for _ in 0..3 {
+            publisher.publish(merchant);
+        }
+        assert_eq!(next(&mut worker).await, Some(only.clone()));
+        // The exchange ends with its last queue, so that the broker closes the channel of the publisher.
+        worker.close().await;
+        publisher.publish(merchant);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        worker = connect(&queues).await;
+    }
+    // The last signal is published before the task ends.
+    publisher.publish(merchant);
+    drop(publisher);
+    assert_eq!(next(&mut worker).await, Some(only));
+    task.await.unwrap();
+    worker.close().await;
+}
+
+#[tokio::test]
+async fn a_publisher_connects_again() {
+    let queues = Queues::new();
+    let proxy = Proxy::start(queues.address()).unwrap();
+    let broker = queues.broker_through(proxy.port());
+    let (publisher, _task) = DeliverySignalPublisher::start(broker, "test");
+    let mut worker = connect(&queues).await;
+    publisher.publish(MerchantId::new());
+    assert!(next(&mut worker).await.is_some());
+    proxy.cut();
+    publisher.publish(MerchantId::new());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    proxy.restore();
+    let last = MerchantId::new();
+    let signalled = async {
+        loop {
+            publisher.publish(last);
+            let signal = tokio::time::timeout(Duration::from_millis(500), worker.next()).await;
+            if let Ok(Some(due)) = signal
+                && due.merchants.contains(&last)
+            {
+                return;
+            }
+        }
+    };
+    let signalled = tokio::time::timeout(Duration::from_secs(10), signalled).await;
+    assert!(signalled.is_ok(), "no signal after the broker came back");
 }

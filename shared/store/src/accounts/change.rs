@@ -35,7 +35,11 @@ pub struct ValidateAgain {
 #[derive(Debug)]
 pub enum Revalidation {
     /// A validation began; the caller publishes its wake-up.
-    Started(Box<AccountRow>),
+    Started {
+        row: Box<AccountRow>,
+        /// The event is delivered to endpoints of the merchant.
+        has_deliveries: bool,
+    },
     /// The validation before is not finished and continues.
     AlreadyOpen(Box<AccountRow>, ValidationKey),
     /// A limit of the merchant rejects the validation. The account is the only one.
@@ -83,9 +87,12 @@ pub fn validate_again(
     if may_pay && !used.permits(hold, merchant, 1, wanted.terms.penny_drops_per_day) {
         return Ok(Revalidation::Busy);
     }
-    begin(connection, wanted, hold.filter(|_| may_pay))?;
+    let has_deliveries = begin(connection, wanted, hold.filter(|_| may_pay))?;
     match find_any(connection, merchant, &wanted.customer, account)? {
-        Some(row) => Ok(Revalidation::Started(Box::new(row))),
+        Some(row) => Ok(Revalidation::Started {
+            row: Box::new(row),
+            has_deliveries,
+        }),
         None => Ok(Revalidation::NotFound),
     }
 }
@@ -136,12 +143,12 @@ fn check(
     Ok(Ok((may_pay, used)))
 }
 
-/// Begins a validation. Counts a penny drop in the slot of the hold, if there is one.
+/// Begins a validation. Counts a penny drop in the slot of the hold, if there is one. Returns whether the event has deliveries.
 fn begin(
     connection: &mut PgConnection,
     wanted: &ValidateAgain,
     hold: Option<&Hold>,
-) -> QueryResult<()> {
+) -> QueryResult<bool> {
     let terms = &wanted.terms;
     statement(
         "insert into validations (merchant_id, id, account_id, state, due_at, deadline_at, trace_parent, created_at,
@@ -168,7 +175,7 @@ fn begin(
             v.id, v.attempts, v.due_at
          from account a join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id",
     );
-    statement(format!(
+    let has_deliveries = statement(format!(
         "with account as (
             update customer_accounts a
             set validation_id = $1, updated_at = now(), version = a.version + 1,
@@ -182,7 +189,7 @@ fn begin(
             where a.merchant_id = $6 and a.id = $7 and a.status <> 'DELETED' and o.merchant_id = a.merchant_id and o.id = a.id
             returning a.*, o.status as was
          ), {record}
-         select 1",
+         select exists (select from delivery)",
     ))
     .bind(wanted.validation)
     .bind(pin.is_some())
@@ -191,14 +198,15 @@ fn begin(
     .bind(terms.consent.as_deref())
     .key(wanted.merchant, wanted.account)
     .bind(EventId::new())
-    .run(connection)?;
+    .tuple(connection)?;
     statement(budget::count("$1 as counted"))
         .rows(rows!(hold.as_slice(), hold => {
             merchant_id = wanted.merchant,
             slot = hold.slot,
             drops = 1,
         }))
-        .run(connection)
+        .run(connection)?;
+    Ok(has_deliveries)
 }
 
 /// A deleted account.
@@ -208,6 +216,8 @@ pub struct Deleted {
     pub account: AccountRow,
     /// The open validation and its trace: after its wake-up, a worker cancels it.
     pub open: Option<(ValidationKey, Option<String>)>,
+    /// The event is delivered to endpoints of the merchant.
+    pub has_deliveries: bool,
 }
 
 /// Deletes the customer's live account; `None` if there is none. A waiting validation becomes due, so that it ends now
@@ -254,7 +264,7 @@ pub fn delete(
             events::SNAPSHOT
         ),
     );
-    let deleted = statement(format!(
+    let deleted: Option<bool> = statement(format!(
         "with account as (
             update customer_accounts a
             set status = $1, deleted_at = now(), updated_at = now(), version = a.version + 1,
@@ -262,15 +272,20 @@ pub fn delete(
             where a.merchant_id = $2 and a.id = $3 and a.status <> 'DELETED'
             returning a.*
          ), {record}
-         select 1 from account",
+         select exists (select from delivery) from account",
     ))
     .bind(AccountStatus::Deleted)
     .key(merchant, account)
     .bind(EventId::new())
-    .execute(connection)?;
-    if deleted == 0 {
+    .tuple(connection)
+    .optional()?;
+    let Some(has_deliveries) = deleted else {
         return Ok(None);
-    }
+    };
     let row = find_any(connection, merchant, customer, account)?;
-    Ok(row.map(|account| Deleted { account, open }))
+    Ok(row.map(|account| Deleted {
+        account,
+        open,
+        has_deliveries,
+    }))
 }

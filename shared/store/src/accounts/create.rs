@@ -26,6 +26,8 @@ pub enum Created {
         created_at: DateTime<Utc>,
         /// One per requested account, in the order of the request.
         accounts: Vec<CreatedAccount>,
+        /// Their events are delivered to endpoints of the merchant.
+        has_deliveries: bool,
     },
     /// There is no such customer; nothing was stored.
     UnknownCustomer,
@@ -74,7 +76,7 @@ pub fn create(
         .into_iter()
         .partition(|wanted| seen.insert(wanted.key()));
     let inserted = insert_accounts(connection, &new, &checked.locks)?;
-    let is_inserted = |wanted: &Wanted<'_>| inserted.contains(&wanted.account.id);
+    let is_inserted = |wanted: &Wanted<'_>| inserted.contains_key(&wanted.account.id);
     others.extend(new.into_iter().filter(|wanted| !is_inserted(wanted)));
     existing.extend(existing_accounts(connection, &others)?);
     let result = |(call, refused): (&&CreateAccounts, Option<Refused>)| {
@@ -89,7 +91,7 @@ pub fn create(
             (None, None) => return Some(Created::UnknownCustomer),
         };
         let account = |account: &NewAccount| {
-            if inserted.contains(&account.id) {
+            if inserted.contains_key(&account.id) {
                 return Some(CreatedAccount::New);
             }
             let key = (call.merchant, customer, account.fingerprint.to_vec());
@@ -101,6 +103,10 @@ pub fn create(
             object_reference_id,
             created_at: checked.now,
             accounts: call.accounts.iter().map(account).collect::<Option<_>>()?,
+            has_deliveries: call
+                .accounts
+                .iter()
+                .any(|account| inserted.get(&account.id) == Some(&true)),
         })
     };
     calls
@@ -150,12 +156,12 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Inserts the accounts that do not exist, and returns their ids.
+/// Inserts the accounts that do not exist. Returns their ids, each with whether its merchant gets deliveries.
 fn insert_accounts(
     connection: &mut PgConnection,
     wanted: &[Wanted<'_>],
     locks: &Locks,
-) -> QueryResult<HashSet<AccountId>> {
+) -> QueryResult<HashMap<AccountId, bool>> {
     let input = rows!(wanted, row => {
         merchant_id = row.call.merchant,
         customer_id = row.customer,
@@ -166,6 +172,7 @@ fn insert_accounts(
         fingerprint = row.account.fingerprint.as_slice(),
         masked = row.account.masked.as_str(),
         bank_code = row.account.bank_code.as_deref(),
+        sealed_webhook_url = row.account.sealed_webhook_url.as_deref(),
         pinned_gateway_id = row.call.pin.gateway_id,
         pinned_gateway_reference_id = row.call.pin.reference_id.as_deref(),
         metadata = row.call.metadata.as_str(),
@@ -196,16 +203,16 @@ fn insert_accounts(
          from new",
     );
     let position = events::POSITION;
-    let inserted: Vec<AccountId> = statement(format!(
+    let inserted: Vec<(AccountId, bool)> = statement(format!(
         "with input as (
             select * from $1 as input
          ), account as (
             insert into customer_accounts (merchant_id, customer_id, id, validation_id, kind, sealed_details,
                 fingerprint, masked, bank_code, pinned_gateway_id, pinned_gateway_reference_id, metadata, consent,
-                routing_id, status, created_at, updated_at, event_position)
+                routing_id, sealed_webhook_url, status, created_at, updated_at, event_position)
             select merchant_id, customer_id, id, validation_id, kind, sealed_details, fingerprint, masked, bank_code,
                 pinned_gateway_id, pinned_gateway_reference_id, metadata::jsonb, consent::jsonb, routing_id,
-                'CREATED', now(), now(), {position}
+                sealed_webhook_url, 'CREATED', now(), now(), {position}
             from input
             on conflict (merchant_id, customer_id, fingerprint) where deleted_at is null do nothing
             returning merchant_id, id
@@ -222,7 +229,7 @@ fn insert_accounts(
          ), drops as (
             {count_drops}
          ), {record}
-         select id from account",
+         select id, merchant_id in (select merchant_id from delivery) from account",
     ))
     .rows(input)
     .bind(WAKEUP_GRACE_MS)

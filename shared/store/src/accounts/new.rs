@@ -63,6 +63,7 @@ impl CreateAccounts {
                 + account.fingerprint.len()
                 + account.masked.len()
                 + length(&account.bank_code)
+                + account.sealed_webhook_url.as_ref().map_or(0, Vec::len)
                 + copied
         };
         Weight {
@@ -86,4 +87,6 @@ pub struct NewAccount {
     pub masked: String,
     /// Juspay's bank code.
     pub bank_code: Option<String>,
+    /// The URL that gets the account's events, if the request named one: an encrypted [`crate::webhooks::AccountUrl`].
+    pub sealed_webhook_url: Option<Vec<u8>>,
 }

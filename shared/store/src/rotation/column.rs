@@ -26,6 +26,8 @@ pub enum SealedColumn {
     Replies,
     /// `webhook_endpoints.sealed_settings`
     Endpoints,
+    /// `customer_accounts.sealed_webhook_url`
+    AccountUrls,
     /// `webhook_deliveries.sealed_body`
     DeliveryBodies,
     /// `webhook_deliveries.sealed_reply`
@@ -39,7 +41,7 @@ const REPLY_SUBJECT: &str = "encode(substring(key_hash from 1 for 16), 'hex')::u
 
 impl SealedColumn {
     /// Every column.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Credentials,
         Self::Contacts,
         Self::Details,
@@ -47,6 +49,7 @@ impl SealedColumn {
         Self::Webhooks,
         Self::Replies,
         Self::Endpoints,
+        Self::AccountUrls,
         Self::DeliveryBodies,
         Self::DeliveryReplies,
         Self::AttemptReplies,
@@ -65,6 +68,7 @@ impl SealedColumn {
             Self::Webhooks => Purpose::Webhook,
             Self::Replies => Purpose::Reply,
             Self::Endpoints => Purpose::Endpoint,
+            Self::AccountUrls => Purpose::AccountUrl,
             Self::DeliveryBodies | Self::DeliveryReplies | Self::AttemptReplies => {
                 Purpose::Delivery
             }
@@ -81,6 +85,7 @@ impl SealedColumn {
             Self::Webhooks => ["gateway_notices", "sealed_answer", "validation_id"],
             Self::Replies => ["idempotency_records", "sealed_answer", REPLY_SUBJECT],
             Self::Endpoints => ["webhook_endpoints", "sealed_settings", "id"],
+            Self::AccountUrls => ["customer_accounts", "sealed_webhook_url", "id"],
             Self::DeliveryBodies => ["webhook_deliveries", "sealed_body", "event_id"],
             Self::DeliveryReplies => ["webhook_deliveries", "sealed_reply", "event_id"],
             Self::AttemptReplies => ["webhook_attempts", "sealed_reply", "event_id"],
@@ -94,7 +99,8 @@ impl SealedColumn {
             | Self::Contacts
             | Self::Details
             | Self::Results
-            | Self::Endpoints => &[("id", Part::Uuid)],
+            | Self::Endpoints
+            | Self::AccountUrls => &[("id", Part::Uuid)],
             Self::Webhooks => &[("digest", Part::Digest)],
             Self::Replies => &[("key_hash", Part::Digest)],
             Self::DeliveryBodies | Self::DeliveryReplies => &DELIVERY,

@@ -56,6 +56,8 @@ row! {
         pub is_repeated: bool,
         /// Time of the claim.
         pub started_at: DateTime<Utc>,
+        /// No delivery of the endpoint waits that was due before, so that the next claim may look from here; `None`: unknown.
+        pub due_from: Option<DateTime<Utc>>,
     }
 }
 
@@ -73,7 +75,13 @@ impl DeliveryKey {
 pub struct Wanted {
     pub endpoint: EndpointKey,
     pub calls: i64,
+    /// Leave out deliveries that were due before. The index keeps the entries of delivered ones until Postgres has vacuumed it, and a
+    /// claim from its beginning would read all that an outage left.
+    pub due_from: Option<DateTime<Utc>>,
 }
+
+/// A delivery is due from the beginning of its transaction on, and visible after the end. Few transactions take longer than this.
+const LATE_COMMIT: Duration = Duration::from_secs(5);
 
 /// Begins the attempts of due deliveries of endpoints that the worker owns: the earliest due first, and of an ordered endpoint only the
 /// first open one of each subject. Those behind one that waits for its next attempt wait as long.
@@ -85,13 +93,15 @@ pub fn claim(
     // Each due delivery that is read leads to the first open one of its subject, which may be due or not, or be in progress.
     statement(format!(
         "with found as materialized (
-            select d.merchant_id, d.endpoint_id, d.subject_id, d.version, h.version as head, h.due_at, h.started_at, w.calls
+            select d.merchant_id, d.endpoint_id, d.subject_id, d.version, d.due_at as own_due_at, h.version as head, h.due_at,
+                h.started_at, w.calls
             from $1 as w
             join webhook_endpoints e on e.merchant_id = w.merchant_id and e.id = w.endpoint_id
               and e.owner_id = $2 and e.owned_until > now() and e.disabled_at is null
             cross join lateral (
-                select d.merchant_id, d.endpoint_id, d.subject_id, d.version from webhook_deliveries d
+                select d.merchant_id, d.endpoint_id, d.subject_id, d.version, d.due_at from webhook_deliveries d
                 where d.merchant_id = w.merchant_id and d.endpoint_id = w.endpoint_id and d.state = 'OPEN' and d.due_at <= now()
+                  and d.due_at >= coalesce(w.due_from, '-infinity')
                 order by d.due_at limit 2 * e.concurrency + 2 * w.calls
             ) d
             cross join lateral (
@@ -106,27 +116,34 @@ pub fn claim(
             from found
             where due_at <= now() and (started_at is null or started_at < now() - $3 * interval '1 ms')
             group by merchant_id, endpoint_id, subject_id, head, due_at, started_at, calls
+         ), first as materialized (
+            -- Without those in progress: a lost one is found by a claim from the beginning.
+            select merchant_id, endpoint_id, least(min(own_due_at), now() - $4 * interval '1 ms') as due_from
+            from found where started_at is null or head < version group by merchant_id, endpoint_id
          ), later as (
             update webhook_deliveries d set due_at = f.due_at from found f
             where f.due_at > now() and f.head < f.version and d.merchant_id = f.merchant_id and d.endpoint_id = f.endpoint_id
               and d.subject_id = f.subject_id and d.version = f.version and d.{IS_OPEN}
          )
          update webhook_deliveries d set started_at = now(), attempts = least(d.attempts, 32766) + 1
-         from due
+         from due left join first on first.merchant_id = due.merchant_id and first.endpoint_id = due.endpoint_id
          where due.place <= due.calls and d.merchant_id = due.merchant_id and d.endpoint_id = due.endpoint_id
            and d.subject_id = due.subject_id and d.version = due.version and d.{IS_OPEN}
            -- Another owner may have begun the attempt meanwhile.
            and d.started_at is not distinct from due.started_at
          returning d.merchant_id, d.endpoint_id, d.subject_id, d.version, d.event_id, d.attempts, d.failures, d.failing_since,
-            d.sealed_body, due.started_at is not null as is_repeated, d.started_at",
+            d.sealed_body, due.started_at is not null as is_repeated, d.started_at,
+            first.due_from",
     ))
     .rows(rows!(wanted, wanted => {
         merchant_id = wanted.endpoint.merchant,
         endpoint_id = wanted.endpoint.id,
         calls = wanted.calls,
+        due_from = wanted.due_from,
     }))
     .bind(worker)
     .bind(milliseconds(LOST_AFTER))
+    .bind(milliseconds(LATE_COMMIT))
     .load(connection)
 }
 
@@ -149,6 +166,10 @@ pub struct Attempted {
     pub sealed_reply: Option<Vec<u8>>,
     /// The body, encrypted for the event, if the attempt failed.
     pub sealed_body: Option<Vec<u8>>,
+    /// The call went to the account's own URL.
+    pub to_account_url: bool,
+    /// The result is about the endpoint, and not about one URL of its host or about Khata.
+    pub concerns_endpoint: bool,
 }
 
 row! {
@@ -181,6 +202,7 @@ pub fn settle(
                 status = case when i.failure is null then i.status end,
                 latency_ms = case when i.failure is null then i.latency_ms end,
                 sealed_reply = case when i.failure is null then i.sealed_reply end,
+                to_account_url = i.to_account_url,
                 delivered_at = case when i.state = 'DELIVERED' then now() end
             from input i
             where d.merchant_id = i.merchant_id and d.endpoint_id = i.endpoint_id and d.subject_id = i.subject_id
@@ -205,7 +227,7 @@ pub fn settle(
             on conflict do nothing
          ), result as materialized (
             select merchant_id, endpoint_id, bool_or(failure is null) as has_success from input
-            where failure is distinct from '{NO_BODY}' group by 1, 2 order by 1, 2
+            where concerns_endpoint group by 1, 2 order by 1, 2
          ), endpoint as (
             update webhook_endpoints w
             set last_success_at = case when r.has_success then now() else w.last_success_at end,
@@ -232,6 +254,8 @@ pub fn settle(
         latency_ms = result.latency_ms,
         sealed_reply = result.sealed_reply.as_deref(),
         sealed_body = result.sealed_body.as_deref(),
+        to_account_url = result.to_account_url,
+        concerns_endpoint = result.concerns_endpoint,
     }))
     .load(connection)
 }

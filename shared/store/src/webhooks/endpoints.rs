@@ -37,6 +37,8 @@ row! {
         pub concurrency: i16,
         /// 1 to 10,000; `None`: no limit.
         pub calls_per_second: Option<i32>,
+        /// Whether calls that create accounts may name another URL of its host for the events of the account.
+        pub allows_url_per_account: bool,
         /// Grows by one with each change of the settings.
         pub version: i32,
         pub created_at: DateTime<Utc>,
@@ -66,8 +68,8 @@ impl Endpoint {
 
 /// Columns of [`Endpoint`], of `webhook_endpoints w`.
 pub(super) const COLUMNS: &str = "w.merchant_id, w.id, w.url, w.sealed_settings, w.event_names, w.payload, w.is_ordered,
-    w.concurrency, w.calls_per_second, w.version, w.created_at, w.updated_at, w.disabled_at, w.disabled_by, w.failing_since,
-    w.last_success_at";
+    w.concurrency, w.calls_per_second, w.allows_url_per_account, w.version, w.created_at, w.updated_at, w.disabled_at, w.disabled_by,
+    w.failing_since, w.last_success_at";
 
 /// Returns the URL of an endpoint for lists and the audit log: without its query, which may hold a token.
 pub fn shown_url(url: &str) -> String {
@@ -90,6 +92,7 @@ pub struct NewEndpoint<'a> {
     pub is_ordered: bool,
     pub concurrency: i16,
     pub calls_per_second: Option<i32>,
+    pub allows_url_per_account: bool,
 }
 
 /// Inserts an endpoint, unless the merchant has `limit` of them: then `None`.
@@ -106,9 +109,9 @@ pub fn insert(
             .run(connection)?;
         statement(format!(
             "insert into webhook_endpoints as w (merchant_id, id, url, sealed_settings, event_names, payload, is_ordered,
-                concurrency, calls_per_second)
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9
-             where (select count(*) from webhook_endpoints where merchant_id = $1 and deleted_at is null) < $10
+                concurrency, calls_per_second, allows_url_per_account)
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+             where (select count(*) from webhook_endpoints where merchant_id = $1 and deleted_at is null) < $11
              returning {COLUMNS}"
         ))
         .key(merchant, new.id)
@@ -119,6 +122,7 @@ pub fn insert(
         .bind(new.is_ordered)
         .bind(new.concurrency)
         .bind(new.calls_per_second)
+        .bind(new.allows_url_per_account)
         .bind(limit)
         .get_result(connection)
         .optional()
@@ -159,6 +163,7 @@ pub struct Change<'a> {
     pub concurrency: Option<i16>,
     /// `Some(None)`: no limit.
     pub calls_per_second: Option<Option<i32>>,
+    pub allows_url_per_account: Option<bool>,
 }
 
 /// Changes an endpoint whose version is still `version`; `None` if it has another one now, or is deleted.
@@ -174,8 +179,9 @@ pub fn change(
             event_names = coalesce($3, w.event_names), payload = coalesce($4, w.payload),
             is_ordered = coalesce($5, w.is_ordered), concurrency = coalesce($6, w.concurrency),
             calls_per_second = case when $7 then $8 else w.calls_per_second end,
+            allows_url_per_account = coalesce($9, w.allows_url_per_account),
             version = w.version + 1, updated_at = now()
-         where w.merchant_id = $9 and w.id = $10 and w.version = $11 and w.deleted_at is null
+         where w.merchant_id = $10 and w.id = $11 and w.version = $12 and w.deleted_at is null
          returning {COLUMNS}"
     ))
     .bind(change.url.map(shown_url))
@@ -186,6 +192,7 @@ pub fn change(
     .bind(change.concurrency)
     .bind(change.calls_per_second.is_some())
     .bind(change.calls_per_second.flatten())
+    .bind(change.allows_url_per_account)
     .key(key.merchant, key.id)
     .bind(version)
     .get_result(connection)

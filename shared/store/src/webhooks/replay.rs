@@ -4,12 +4,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use super::deliveries::DeliveryKey;
+use super::endpoints::shown_url;
+use super::settings::AccountUrl;
 use crate::column::row;
 use crate::events::{self, Event};
 use crate::statement::statement;
-use khata_domain::MerchantId;
+use khata_crypto::{DecryptError, Keyring};
 use khata_domain::events::{DeliveryState, EndpointId, EndpointKey, EventId, EventName};
 use khata_domain::ids::first_at;
+use khata_domain::{AccountId, MerchantId};
 use uuid::Uuid;
 
 row! {
@@ -33,6 +36,12 @@ row! {
         pub latency_ms: Option<i32>,
         /// Encrypted for the event.
         pub sealed_reply: Option<Vec<u8>>,
+        /// The endpoint's URL, as merchants and operators see it.
+        pub endpoint_url: String,
+        /// Whether the newest attempt that ended went to the account's own URL; `None`: none has ended.
+        pub to_account_url: Option<bool>,
+        /// The account's own URL, if it has one: an encrypted [`AccountUrl`].
+        pub sealed_webhook_url: Option<Vec<u8>>,
     }
 
     /// A failed attempt.
@@ -47,6 +56,22 @@ row! {
         pub latency_ms: Option<i32>,
         /// Encrypted for the event.
         pub sealed_reply: Option<Vec<u8>>,
+    }
+}
+
+impl DeliveryRow {
+    /// Returns the URL that the newest attempt called, as merchants and operators see it: without its query. `None` before the first
+    /// attempt has ended.
+    pub fn url(&self, keyring: &Keyring) -> Result<Option<String>, DecryptError> {
+        match (self.to_account_url, &self.sealed_webhook_url) {
+            (None, _) => Ok(None),
+            (Some(true), Some(sealed)) => {
+                let account = AccountId(self.key.subject);
+                let own = AccountUrl::open(keyring, self.key.merchant, account, sealed)?;
+                Ok(Some(shown_url(&own.url)))
+            }
+            (Some(_), _) => Ok(Some(self.endpoint_url.clone())),
+        }
     }
 }
 
@@ -73,7 +98,8 @@ pub fn deliveries(
 ) -> QueryResult<Vec<DeliveryRow>> {
     statement(
         "select d.merchant_id, d.endpoint_id, d.subject_id, d.version, d.event_id, e.name as event_name, d.state, d.attempts,
-            d.created_at, d.due_at, d.started_at, d.delivered_at, d.status, d.latency_ms, d.sealed_reply
+            d.created_at, d.due_at, d.started_at, d.delivered_at, d.status, d.latency_ms, d.sealed_reply, d.to_account_url,
+            w.url as endpoint_url, a.sealed_webhook_url
          from (
             select merchant_id, id, subject_id, version, name from events
             where merchant_id = $1 and id >= $2 and id <= $3 and id < $4 order by id desc limit $5
@@ -81,6 +107,7 @@ pub fn deliveries(
          join webhook_endpoints w on w.merchant_id = e.merchant_id and ($6 is null or w.id = $6)
          join webhook_deliveries d on d.merchant_id = e.merchant_id and d.endpoint_id = w.id and d.subject_id = e.subject_id
            and d.version = e.version and ($7 is null or d.state = $7)
+         left join customer_accounts a on a.merchant_id = d.merchant_id and a.id = d.subject_id and d.to_account_url
          order by e.id desc, d.endpoint_id limit $8",
     )
     .bind(merchant)

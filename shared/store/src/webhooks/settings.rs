@@ -1,12 +1,18 @@
-//! The secrets of an endpoint, bound to its URL: a change of the URL in the database sends nothing elsewhere.
+//! The secrets of an endpoint, bound to its URL, and the URLs of accounts, bound to their endpoints: a change of a URL in the database
+//! sends nothing elsewhere.
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use khata_crypto::{DecryptError, Keyring, Purpose};
-use khata_domain::events::EndpointKey;
+use khata_domain::events::{EndpointId, EndpointKey};
+use khata_domain::{AccountId, MerchantId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
+
+/// Bytes of an endpoint's id before the URL.
+const ID_LENGTH: usize = 16;
 
 /// The URL, secrets and credentials of an endpoint.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,5 +79,73 @@ impl EndpointSettings {
     ) -> Result<Self, DecryptError> {
         let plain = keyring.decrypt(endpoint.merchant, endpoint.id.0, Purpose::Endpoint, sealed)?;
         serde_json::from_slice(&plain).map_err(|_| DecryptError)
+    }
+}
+
+/// The URL that the events of one account go to, in place of the URL of one endpoint.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountUrl {
+    pub endpoint: EndpointId,
+    pub url: String,
+}
+
+impl fmt::Debug for AccountUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("AccountUrl");
+        debug
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AccountUrl {
+    /// Encrypts the URL for this account.
+    pub fn seal(&self, keyring: &Keyring, merchant: MerchantId, account: AccountId) -> Vec<u8> {
+        let mut plain = Zeroizing::new(Vec::with_capacity(ID_LENGTH + self.url.len()));
+        plain.extend_from_slice(self.endpoint.0.as_bytes());
+        plain.extend_from_slice(self.url.as_bytes());
+        keyring.encrypt(merchant, account.0, Purpose::AccountUrl, &plain)
+    }
+
+    /// Decrypts the URL of this account.
+    pub fn open(
+        keyring: &Keyring,
+        merchant: MerchantId,
+        account: AccountId,
+        sealed: &[u8],
+    ) -> Result<Self, DecryptError> {
+        let plain = keyring.decrypt(merchant, account.0, Purpose::AccountUrl, sealed)?;
+        let (id, url) = plain.split_first_chunk::<ID_LENGTH>().ok_or(DecryptError)?;
+        let url = std::str::from_utf8(url).map_err(|_| DecryptError)?;
+        Ok(Self {
+            endpoint: EndpointId(Uuid::from_bytes(*id)),
+            url: url.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use khata_crypto::KeyringFile;
+
+    use super::*;
+
+    #[test]
+    fn a_url_is_bound_to_its_account_and_merchant() {
+        let keyring = Keyring::from(&KeyringFile::generate());
+        let (merchant, account) = (MerchantId::new(), AccountId::new());
+        let url = AccountUrl {
+            endpoint: EndpointId::new(),
+            url: "https://hooks.example/orders/42?token=a".to_owned(),
+        };
+        let sealed = url.seal(&keyring, merchant, account);
+        let opened = AccountUrl::open(&keyring, merchant, account, &sealed);
+        assert_eq!(opened.unwrap(), url);
+        for (merchant, account) in [(merchant, AccountId::new()), (MerchantId::new(), account)] {
+            assert!(AccountUrl::open(&keyring, merchant, account, &sealed).is_err());
+        }
+        let short = keyring.encrypt(merchant, account.0, Purpose::AccountUrl, b"short");
+        assert!(AccountUrl::open(&keyring, merchant, account, &short).is_err());
+        assert!(!format!("{url:?}").contains("hooks"));
     }
 }

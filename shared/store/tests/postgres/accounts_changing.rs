@@ -82,7 +82,7 @@ fn an_account_has_one_open_validation_at_a_time() {
         id: wanted.validation,
     };
     match run(&mut connection, &wanted) {
-        Revalidation::Started(row) => {
+        Revalidation::Started { row, .. } => {
             assert_eq!(
                 (row.status.as_str(), row.open_validation()),
                 ("PENDING", Some(key))
@@ -95,7 +95,7 @@ fn an_account_has_one_open_validation_at_a_time() {
     let third = again(merchant, account);
     assert!(matches!(
         run(&mut connection, &third),
-        Revalidation::Started(_)
+        Revalidation::Started { .. }
     ));
     finish(
         &mut connection,
@@ -290,7 +290,7 @@ fn a_validation_keeps_the_options_of_its_request() {
         let mut wanted = again(merchant, account);
         wanted.terms.fresh = fresh;
         let begun = run(&mut connection, &wanted);
-        assert!(matches!(begun, Revalidation::Started(_)), "{begun:?}");
+        assert!(matches!(begun, Revalidation::Started { .. }), "{begun:?}");
         let key = of(wanted.validation);
         let (token, claimed) = claimed(&mut connection, key);
         assert_eq!(claimed.fresh, fresh);

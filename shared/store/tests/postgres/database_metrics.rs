@@ -9,7 +9,9 @@ use diesel::sql_types::Text;
 use khata_crypto::{ApiKeyHash, Keyring, KeyringFile, Purpose};
 use khata_domain::validation::{FailureCode, Next, Outcome};
 use khata_domain::{Gateway, GatewayAccountId, MerchantId, ValidationState};
-use khata_store::database_metrics::{self, OPEN_VALIDATIONS, OpenValidations};
+use khata_store::database_metrics::{
+    self, MAX_COUNTED, OPEN_DELIVERIES, OPEN_VALIDATIONS, OpenValidations,
+};
 use khata_store::encryption_counts::{self, EncryptionCounter};
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
 use khata_store::keys::KeyScope;
@@ -109,6 +111,51 @@ struct Line {
     text: String,
 }
 
+/// Returns the plan of a statement, as it was carried out.
+fn plan_of(connection: &mut PgConnection, statement: &str) -> String {
+    let explain = format!("explain (analyze, buffers) {statement}");
+    let plan: Vec<Line> = diesel::sql_query(explain).load(connection).unwrap();
+    let plan: Vec<&str> = plan.iter().map(|line| line.text.as_str()).collect();
+    plan.join("\n")
+}
+
+/// 60,000 due deliveries of one endpoint, as many delivered ones, and 50 endpoints: each count reads the first due ones of each endpoint
+/// by the index of the open ones, and no more than an equal share.
+#[test]
+fn a_backlog_of_deliveries_is_not_read_as_a_whole() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    connection
+        .batch_execute(
+            "insert into webhook_endpoints (merchant_id, id, url, sealed_settings, payload, concurrency)
+             select gen_random_uuid(), gen_random_uuid(), 'https://shop.example', '', 'FULL', 1 from generate_series(1, 50);
+             insert into webhook_deliveries (merchant_id, endpoint_id, subject_id, version, event_id, state, due_at, created_at,
+                delivered_at)
+             select w.merchant_id, w.id, gen_random_uuid(), 1, gen_random_uuid(), s.state, now() - n * interval '1 ms', now(),
+                case when s.state = 'DELIVERED' then now() end
+             from (select merchant_id, id from webhook_endpoints limit 1) w, (values ('OPEN'), ('DELIVERED')) s (state),
+                generate_series(1, 60000) n;
+             insert into webhook_deliveries (merchant_id, endpoint_id, subject_id, version, event_id, state, due_at, created_at)
+             select merchant_id, id, gen_random_uuid(), 2, gen_random_uuid(), 'OPEN', now() + interval '1 hour', now()
+             from webhook_endpoints;
+             analyze webhook_deliveries, webhook_endpoints",
+        )
+        .unwrap();
+    let statement = OPEN_DELIVERIES.replace("$1", &MAX_COUNTED.to_string());
+    let plan = plan_of(&mut connection, &statement);
+    eprintln!("{plan}");
+    assert!(plan.contains("webhook_deliveries_open"), "{plan}");
+    assert!(!plan.contains("Seq Scan on webhook_deliveries"), "{plan}");
+    let facts = database_metrics::open_deliveries(&mut connection).unwrap();
+    // One endpoint has a share of the counted ones; 49 have one that waits.
+    let share = MAX_COUNTED / 50;
+    let [facts] = &facts[..] else {
+        panic!("{facts:?}")
+    };
+    assert_eq!((facts.due, facts.waiting), (share, 49));
+    assert!(facts.overdue_seconds >= 60.0, "{facts:?}");
+}
+
 /// 200,000 completed validations and 200 open ones: the statement reads the index of open ones, and little else.
 #[test]
 fn completed_validations_are_not_read() {
@@ -126,16 +173,11 @@ fn completed_validations_are_not_read() {
         )
         .unwrap();
     let limit = database_metrics::MAX_COUNTED.to_string();
-    let explain = format!(
-        "explain (analyze, buffers) {}",
-        OPEN_VALIDATIONS.replace("$1", &limit).replace("$2", "10")
-    );
+    let statement = OPEN_VALIDATIONS.replace("$1", &limit).replace("$2", "10");
     // The time of the server alone. A busy machine may delay one of the executions, and a slow statement is always slow.
     let mut fastest = f64::INFINITY;
     for _ in 0..3 {
-        let plan: Vec<Line> = diesel::sql_query(&explain).load(&mut connection).unwrap();
-        let plan: Vec<&str> = plan.iter().map(|line| line.text.as_str()).collect();
-        let plan = plan.join("\n");
+        let plan = plan_of(&mut connection, &statement);
         eprintln!("{plan}");
         assert!(plan.contains("validations_open"), "{plan}");
         assert!(!plan.contains("Seq Scan on validations"), "{plan}");

@@ -159,7 +159,7 @@ fn the_window_slides() {
         let wanted = again(merchant, "customer_1122", &stored);
         assert!(matches!(
             validate_again(&mut connection, &wanted),
-            Revalidation::Started(_)
+            Revalidation::Started { .. }
         ));
         finish(&mut connection, merchant, wanted.validation);
     }
@@ -175,7 +175,7 @@ fn the_window_slides() {
     let fifth = again(merchant, "customer_1122", &stored);
     assert!(matches!(
         validate_again(&mut connection, &fifth),
-        Revalidation::Started(_)
+        Revalidation::Started { .. }
     ));
     finish(&mut connection, merchant, fifth.validation);
     match validate_again(&mut connection, &again(merchant, "customer_1122", &stored)) {
@@ -191,7 +191,7 @@ fn the_window_slides() {
         let wanted = again(merchant, "customer_1122", &stored);
         assert!(matches!(
             validate_again(&mut connection, &wanted),
-            Revalidation::Started(_)
+            Revalidation::Started { .. }
         ));
         finish(&mut connection, merchant, wanted.validation);
     }
@@ -247,7 +247,7 @@ fn concurrent_validations_again_keep_the_limit() {
         let wanted = again(merchant, "customer_1122", &asked.accounts[racer]);
         matches!(
             validate_again(connection, &wanted),
-            Revalidation::Started(_)
+            Revalidation::Started { .. }
         )
     });
     assert_eq!(started, 1);
@@ -293,7 +293,7 @@ fn calls_beyond_the_budget_store_nothing() {
     wanted.terms.penny_drops_per_day = 4;
     assert!(matches!(
         validate_again(&mut connection, &wanted),
-        Revalidation::Started(_)
+        Revalidation::Started { .. }
     ));
     assert_eq!(drops(&mut connection, merchant), 4);
     // The next day has a budget of its own.
@@ -409,7 +409,7 @@ fn calls_never_wait_for_the_locks_of_another_transaction() {
         try_again(&small),
         Revalidation::Limited(Limited::PennyDrops { .. })
     ));
-    assert!(matches!(try_again(&wanted), Revalidation::Started(_)));
+    assert!(matches!(try_again(&wanted), Revalidation::Started { .. }));
     frozen.batch_execute("rollback").unwrap();
     assert!(
         create_once(&mut connection, &[&calls[0], &calls[1]])

@@ -43,6 +43,7 @@ pub(crate) fn account(seed: &str) -> NewAccount {
         fingerprint: Sha256::digest(seed).into(),
         masked: "XXXXXXX1191".into(),
         bank_code: None,
+        sealed_webhook_url: None,
     }
 }
 

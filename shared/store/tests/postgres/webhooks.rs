@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use khata_domain::MerchantId;
@@ -27,6 +28,14 @@ struct Bench {
     _database: Database,
 }
 
+fn wanted(endpoint: EndpointKey, calls: i64) -> Wanted {
+    Wanted {
+        endpoint,
+        calls,
+        due_from: None,
+    }
+}
+
 fn bench() -> Bench {
     let database = Database::new();
     let mut connection = database.connect();
@@ -49,6 +58,7 @@ impl Bench {
             is_ordered,
             concurrency: 4,
             calls_per_second: None,
+            allows_url_per_account: false,
         };
         webhooks::insert(&mut self.connection, self.merchant, &new, 20)
             .unwrap()
@@ -63,12 +73,20 @@ impl Bench {
     }
 
     fn claim(&mut self, endpoint: EndpointKey, calls: i64) -> Vec<StartedDelivery> {
-        let mut started = webhooks::claim(
-            &mut self.connection,
-            self.worker,
-            &[Wanted { endpoint, calls }],
-        )
-        .unwrap();
+        self.claim_from(endpoint, calls, None)
+    }
+
+    fn claim_from(
+        &mut self,
+        endpoint: EndpointKey,
+        calls: i64,
+        due_from: Option<DateTime<Utc>>,
+    ) -> Vec<StartedDelivery> {
+        let wanted = Wanted {
+            due_from,
+            ..wanted(endpoint, calls)
+        };
+        let mut started = webhooks::claim(&mut self.connection, self.worker, &[wanted]).unwrap();
         started.sort_unstable_by_key(|started| (started.key.subject, started.key.version));
         started
     }
@@ -90,6 +108,8 @@ impl Bench {
             latency_ms: 12,
             sealed_reply: None,
             sealed_body: failure.map(|_| b"body".to_vec()),
+            to_account_url: false,
+            concerns_endpoint: failure != Some(webhooks::NO_BODY),
         };
         !webhooks::settle(&mut self.connection, &[result])
             .unwrap()
@@ -151,7 +171,7 @@ fn one_worker_owns_an_endpoint_until_it_stops_renewing() {
     );
     let other = Uuid::new_v4();
     let (worker, connection) = (bench.worker, &mut bench.connection);
-    let wanted = [Wanted { endpoint, calls: 9 }];
+    let wanted = [wanted(endpoint, 9)];
     assert!(
         webhooks::claim(connection, other, &wanted)
             .unwrap()
@@ -267,13 +287,7 @@ fn a_claim_takes_no_more_than_the_endpoint_can_call() {
     let other = bench.endpoint(&[EventName::Created], true);
     due(&mut bench.connection, bench.merchant, 9);
     assert_eq!(bench.own().len(), 2);
-    let wanted = [
-        Wanted { endpoint, calls: 4 },
-        Wanted {
-            endpoint: other,
-            calls: 2,
-        },
-    ];
+    let wanted = [wanted(endpoint, 4), wanted(other, 2)];
     let started = webhooks::claim(&mut bench.connection, bench.worker, &wanted).unwrap();
     let of = |endpoint: EndpointKey| {
         started
@@ -285,6 +299,42 @@ fn a_claim_takes_no_more_than_the_endpoint_can_call() {
     assert_eq!(bench.claim(endpoint, 4).len(), 4);
     assert_eq!(bench.claim(endpoint, 4).len(), 1);
     assert_eq!(bench.claim(endpoint, 4).len(), 0);
+}
+
+#[test]
+fn a_claim_says_from_where_the_next_one_may_look() {
+    let mut bench = bench();
+    let endpoint = bench.endpoint(&[], true);
+    // Of each account the first event was due 20 s ago, and the second one 10 s ago.
+    bench.validated(2);
+    bench
+        .connection
+        .batch_execute(
+            "update webhook_deliveries set due_at = now() - (3 - version) * interval '10 s'",
+        )
+        .unwrap();
+    bench.own();
+    let first = bench.claim(endpoint, 1).remove(0);
+    let age =
+        |started: &StartedDelivery| (started.started_at - started.due_from.unwrap()).num_seconds();
+    assert_eq!(age(&first), 20, "it was the first itself");
+    let second = bench.claim_from(endpoint, 1, first.due_from).remove(0);
+    assert_eq!(age(&second), 20);
+    for started in [&first, &second] {
+        assert!(bench.settle(started, DeliveryState::Delivered, None));
+    }
+    // The next events of the same accounts are not left out.
+    let third = bench.claim_from(endpoint, 1, second.due_from).remove(0);
+    assert_eq!(age(&third), 10);
+    assert_eq!(bench.claim_from(endpoint, 1, Some(Utc::now())).len(), 0);
+    let last = bench.claim_from(endpoint, 1, third.due_from).remove(0);
+    assert_ne!(last.key.subject, third.key.subject);
+    // A transaction that began before may write another one.
+    bench.settle(&third, DeliveryState::Delivered, None);
+    bench.settle(&last, DeliveryState::Delivered, None);
+    bench.validated(1);
+    let new = bench.claim_from(endpoint, 1, last.due_from).remove(0);
+    assert_eq!(age(&new), 5);
 }
 
 #[test]
@@ -582,6 +632,7 @@ fn a_merchant_has_a_limited_number_of_endpoints() {
         is_ordered: true,
         concurrency: 1,
         calls_per_second: None,
+        allows_url_per_account: false,
     };
     for _ in 0..2 {
         assert!(

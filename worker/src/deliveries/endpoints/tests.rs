@@ -62,13 +62,18 @@ impl Bench {
     }
 
     fn end(&mut self, endpoint: EndpointKey, is_success: bool) -> Option<CircuitChange> {
-        let ended = Ended {
-            endpoint,
-            is_success: Some(is_success),
+        let change = self.endpoints.called(endpoint, Some(is_success), self.time);
+        self.settle(endpoint);
+        change
+    }
+
+    /// Stores the result of a call that ended.
+    fn settle(&mut self, endpoint: EndpointKey) {
+        let settled = Settled {
             has_successor: false,
-            is_settled: true,
+            is_stored: true,
         };
-        self.endpoints.ended(&ended, self.now, self.time)
+        self.endpoints.settled(endpoint, settled, self.now);
     }
 }
 
@@ -114,6 +119,45 @@ fn an_endpoint_gets_no_more_calls_at_once_than_its_concurrency() {
 }
 
 #[test]
+fn a_call_that_ended_makes_room_before_its_result_is_stored() {
+    let mut bench = Bench::new(128);
+    let key = bench.own(merchant(), |endpoint| endpoint.concurrency = 4);
+    for _ in 0..2 {
+        assert_eq!(bench.claim_all(), HashMap::from([(key, 4)]));
+        for _ in 0..4 {
+            bench.endpoints.called(key, Some(true), bench.time);
+        }
+    }
+    assert!(bench.claims().is_err(), "eight results are not stored");
+    bench.settle(key);
+    assert_eq!(bench.claim_all(), HashMap::from([(key, 1)]));
+}
+
+#[test]
+fn claims_look_from_the_first_due_delivery_and_at_times_from_the_beginning() {
+    let mut bench = Bench::new(128);
+    let of = merchant();
+    let key = bench.own(of, |_| {});
+    let from = Some(bench.time);
+    let claim = |bench: &mut Bench| {
+        bench.endpoints.wake(&[of].into(), bench.now);
+        let claims = bench.claims().unwrap();
+        bench.endpoints.look_from(key, from);
+        bench.endpoints.claimed(&claims[0], Some(0), bench.now);
+        claims[0].wanted.due_from
+    };
+    assert_eq!(claim(&mut bench), None, "of an earlier owner");
+    assert_eq!(claim(&mut bench), from);
+    bench.pass(Duration::from_secs(10));
+    assert_eq!(claim(&mut bench), None);
+    bench.pass(Duration::from_secs(35));
+    assert_eq!(claim(&mut bench), None);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(claim(&mut bench), None, "attempts may be lost");
+    assert_eq!(claim(&mut bench), from);
+}
+
+#[test]
 fn a_claim_waits_until_something_is_due() {
     let mut bench = Bench::new(128);
     let of = merchant();
@@ -128,13 +172,12 @@ fn a_claim_waits_until_something_is_due() {
     assert_eq!(bench.claims().err(), Some(Some(bench.now + after)));
     assert!(bench.endpoints.wake(&[of].into(), bench.now).is_empty());
     assert_eq!(bench.claim(0).len(), 1, "a signal claims at once");
-    let ended = Ended {
-        endpoint: key,
-        is_success: Some(true),
+    bench.endpoints.called(key, Some(true), bench.time);
+    let settled = Settled {
         has_successor: true,
-        is_settled: true,
+        is_stored: true,
     };
-    bench.endpoints.ended(&ended, bench.now, bench.time);
+    bench.endpoints.settled(key, settled, bench.now);
     assert_eq!(
         bench.claim(1).len(),
         1,
@@ -220,12 +263,12 @@ fn a_lost_endpoint_claims_nothing_and_its_calls_end() {
         .set_due(&[(lost, Duration::ZERO)], bench.now);
     assert!(bench.claims().is_err());
     assert_eq!(bench.endpoints.owned(), [(kept, 1)]);
-    assert_eq!(bench.endpoints.in_progress(), 4);
+    assert_eq!(bench.endpoints.attempts(), 4);
     for _ in 0..2 {
         bench.end(lost, true);
         bench.end(kept, true);
     }
-    assert_eq!(bench.endpoints.in_progress(), 0);
+    assert_eq!(bench.endpoints.attempts(), 0);
     assert_eq!(bench.endpoints.all.len(), 1, "nothing is left of it");
 }
 
