@@ -70,11 +70,10 @@ fn secrets(settings: &EndpointSettings) -> Result<WebhookSecrets, SecretError> {
     let newest = WebhookSecret::parse(&settings.secret)?;
     let key = settings.signing_key.as_deref().map(WebhookSecret::parse);
     let mut secrets = WebhookSecrets::new(newest, key.transpose()?.into_iter().collect());
-    for previous in [&settings.previous, &settings.previous_signing_key] {
-        if let Some(previous) = previous {
-            let secret = WebhookSecret::parse(&previous.secret)?;
-            secrets = secrets.and_replaced(secret, previous.until);
-        }
+    let previous = [&settings.previous, &settings.previous_signing_key];
+    for previous in previous.into_iter().flatten() {
+        let secret = WebhookSecret::parse(&previous.secret)?;
+        secrets = secrets.and_replaced(secret, previous.until);
     }
     Ok(secrets)
 }
