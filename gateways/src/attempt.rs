@@ -66,9 +66,14 @@ impl OpenAttempt<'_> {
         if !matches!(action, NextAction::Verify | NextAction::UseWebhook(_)) {
             self.attempt.polls = self.attempt.polls.saturating_add(1);
         }
+        let asked_at = now();
         let (kind, result) = self.make_call(connector, action).await;
         let name_mismatch = result.as_ref().is_ok_and(is_mismatch);
-        self.record(connector, kind, result, name_mismatch, now(), jitter)
+        let times = Times {
+            asked_at,
+            decided_at: now(),
+        };
+        self.decide(connector, (kind, result), name_mismatch, &times, jitter)
     }
 
     async fn make_call(
@@ -100,7 +105,7 @@ impl OpenAttempt<'_> {
         (CallKind::Verify, verified)
     }
 
-    /// Decides about a result and updates the attempt.
+    /// Decides about a call that was not made, or of which no response can come, and updates the attempt.
     pub fn record(
         &mut self,
         connector: &dyn Connector,
@@ -110,8 +115,24 @@ impl OpenAttempt<'_> {
         decided_at: DateTime<Utc>,
         jitter: f64,
     ) -> Advanced {
+        let times = Times {
+            asked_at: decided_at,
+            decided_at,
+        };
+        self.decide(connector, (kind, result), name_mismatch, &times, jitter)
+    }
+
+    fn decide(
+        &mut self,
+        connector: &dyn Connector,
+        (kind, result): (CallKind, CallResult),
+        name_mismatch: bool,
+        times: &Times,
+        jitter: f64,
+    ) -> Advanced {
         let context = AttemptContext {
-            now: decided_at,
+            now: times.decided_at,
+            asked_at: times.asked_at,
             deadline_at: self.deadline_at,
             attempt: &self.attempt,
             setbacks: self.setbacks,
@@ -138,9 +159,15 @@ impl OpenAttempt<'_> {
         Advanced {
             result,
             decision,
-            decided_at,
+            decided_at: times.decided_at,
         }
     }
+}
+
+/// When a call began, and when its result is decided about.
+struct Times {
+    asked_at: DateTime<Utc>,
+    decided_at: DateTime<Utc>,
 }
 
 /// A span inside the current one; none if the trace is not recorded.

@@ -1,10 +1,13 @@
 //! Whether a call was sent: a call that was not sent may be retried, any other must be recovered first.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use khata_domain::gateway::SETTLING_TIME;
-use khata_domain::{CallFailure, Class, Gateway, GatewayResponse};
-use khata_gateways::Connector;
+use chrono::{TimeDelta, Utc};
+use khata_domain::attempt::{Attempt, AttemptState, NextAction};
+use khata_domain::gateway::{NOT_RECEIVED, RESPONSE_LOST, SETTLING_TIME};
+use khata_domain::{CallFailure, Class, Gateway, GatewayAccountId, GatewayResponse};
+use khata_gateways::{Connector, OpenAttempt};
 use serde_json::json;
 
 use super::cashfree;
@@ -210,4 +213,49 @@ async fn a_call_that_is_not_found_may_still_arrive() {
         json!({"client_id": "a", "client_secret": "b"}),
     );
     assert!(connector(Gateway::Cashfree, origin, &credentials, &endless).is_err());
+}
+
+/// The response is read when the worker goes on; the gateway knew what it says when it was asked.
+#[tokio::test]
+async fn a_lookup_that_is_read_after_the_settling_time_proves_no_more_than_when_it_was_made() {
+    let server = ScriptedServer::responding(404, "", r#"{"code":"user_id_not_found"}"#).await;
+    let cashfree = cashfree(&server.origin, "secret", &json!({}));
+    let (details, sent_at) = (good(), Utc::now());
+    for (asked_after, code) in [(89, RESPONSE_LOST), (90, NOT_RECEIVED)] {
+        let reference = reference();
+        let call = call(cashfree.as_ref(), &reference, &details, None);
+        let mut open = OpenAttempt {
+            attempt: Attempt {
+                number: 1,
+                gateway_account: GatewayAccountId::new(),
+                method: call.method,
+                reference: reference.clone(),
+                state: AttemptState::Unknown,
+                class: None,
+                code: None,
+                failure: None,
+                gateway_reference: None,
+                polls: 0,
+                started_at: sent_at,
+                sent_at,
+            },
+            details: &details,
+            consent: None,
+            deadline_at: sent_at + TimeDelta::hours(48),
+            setbacks: 0,
+            reason: None,
+            alternative: false,
+            recovered_until: None,
+        };
+        // The worker reads the clock when it asks, and a minute later when it decides.
+        let minutes = Cell::new(0);
+        let now = || {
+            let minute = TimeDelta::minutes(minutes.replace(1));
+            sent_at + TimeDelta::seconds(asked_after) + minute
+        };
+        let never = |_: &GatewayResponse| false;
+        open.advance(cashfree.as_ref(), NextAction::Poll, now, 0.5, never)
+            .await;
+        assert_eq!(open.attempt.code.as_deref(), Some(code), "{asked_after} s");
+    }
 }

@@ -138,7 +138,7 @@ impl Attempts {
         let request = DeliveryRequest {
             message: &message,
             attempt: number,
-            secrets: sender.secrets(sent_at),
+            secrets: &sender.secrets,
             credentials: sender.credentials.as_ref(),
         };
         let began = Instant::now();

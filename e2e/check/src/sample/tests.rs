@@ -185,7 +185,7 @@ fn a_result_without_a_rupee_is_found() {
 fn two_replies_to_one_key_are_found() {
     let other = json!({"object": "list", "list": [account("a", NUMBER, "CREATED", 1), account("b", OTHER, "FAILURE", 2)]});
     let found = violated("call", "began", &json!(11_000), |call| {
-        call["reply"] = json!(other.to_string())
+        call["reply"] = json!(other.to_string());
     });
     assert_eq!(found, ["same-key-same-reply"]);
 }

@@ -152,8 +152,8 @@ async fn change(
         }
         Ok(())
     };
-    let (validated, deleted) = tokio::join!(validating, deleting);
-    validated.and(deleted)
+    let (one, other) = tokio::join!(validating, deleting);
+    one.and(other)
 }
 
 fn action(client: usize, number: usize, random: &mut Random) -> Action {
@@ -195,7 +195,7 @@ fn planned(customer: String, key: Option<String>, body: Value) -> Planned {
 
 fn create(client: usize, number: usize, random: &mut Random) -> Action {
     let mut banks = Vec::new();
-    for item in 0..1 + random.below(4) {
+    for item in 0..=random.below(4) {
         let ending = if random.percent(45) {
             random.pick(&ENDINGS).to_owned()
         } else {

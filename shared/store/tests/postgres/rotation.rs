@@ -406,7 +406,7 @@ fn a_killed_rotation_continues() {
         value.assert_under(&mut connection, &new, 2);
     }
     let lines = audited(&mut connection, one);
-    assert_eq!(lines.iter().map(of_table).sum::<u64>(), 59);
+    assert_eq!(lines.iter().map(of_table).sum::<u64>(), 60);
 }
 
 #[test]
