@@ -58,7 +58,7 @@ pub(crate) const RULES: &[Rule] = &[
     core("outcome-as-scripted", "reliability.md, promise 1",
         "Every final state is the one that the gateways' script dictates.", accounts::outcome_as_scripted),
     optional("rejected-is-not-stored", "reliability.md, promise 2",
-        "A customer whose calls were all rejected, with replies that do not say otherwise, has no account.", accounts::rejected_is_not_stored),
+        "Nothing is stored by a rejected call, unless its reply says that it may be.", accounts::rejected_is_not_stored),
     core("state-never-goes-back", "reliability.md, promise 4; api.md, `version`",
         "A call that begins after another one ended shows no older version of an account, and one version has one status.", accounts::state_never_goes_back),
     optional("deleted-stays-deleted", "api.md, Delete",

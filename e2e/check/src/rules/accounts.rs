@@ -11,6 +11,8 @@ use crate::index::{
 };
 use crate::script::outcome_of;
 
+/// Maximum difference between Postgres's clock and that of the history, in milliseconds; both are on one machine.
+const CLOCKS: u64 = 20;
 const FINAL_EVENTS: [&str; 2] = ["CUSTOMER_ACCOUNT_ACTIVE", "CUSTOMER_ACCOUNT_FAILURE"];
 
 pub(crate) fn accepted_is_stored(history: &History, findings: &mut Findings) {
@@ -108,36 +110,47 @@ pub(crate) fn outcome_as_scripted(history: &History, findings: &mut Findings) {
     }
 }
 
+/// Returns when each customer's oldest account was stored.
+fn stored_since(history: &History) -> HashMap<&str, u64> {
+    let of_account = validations_by_account(history);
+    let mut since: HashMap<&str, u64> = HashMap::new();
+    for row in &history.accounts {
+        let validations = of_account.get(row.id.as_str()).into_iter().flatten();
+        let first = validations.map(|validation| validation.created_at).min();
+        let oldest = since.entry(&row.customer).or_insert(u64::MAX);
+        *oldest = first.unwrap_or_default().min(*oldest);
+    }
+    since
+}
+
 pub(crate) fn rejected_is_not_stored(history: &History, findings: &mut Findings) {
-    let stored: HashSet<&str> = history
-        .accounts
-        .iter()
-        .map(|row| row.customer.as_str())
-        .collect();
-    let creates: Vec<&Call> = history
-        .calls
-        .iter()
-        .filter(|call| call.operation == Operation::Create)
-        .collect();
+    let since = stored_since(history);
     let mut by_customer: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
-    for call in creates {
+    let calls = history.calls.iter();
+    for call in calls.filter(|call| call.operation == Operation::Create) {
         by_customer.entry(&call.customer).or_default().push(call);
     }
     for (customer, calls) in by_customer {
-        if calls.iter().any(|call| call.status == Some(200)) {
-            continue;
-        }
-        if calls.iter().any(|call| call.is_ambiguous()) {
-            let is_stored = stored.contains(customer);
-            findings.count(if is_stored {
+        let may_store = |call: &Call| call.status == Some(200) || call.is_ambiguous();
+        let storing = calls.iter().find(|call| may_store(call));
+        if calls.iter().all(|call| call.status != Some(200)) && storing.is_some() {
+            findings.count(if since.contains_key(customer) {
                 "ambiguous, stored"
             } else {
                 "ambiguous, not stored"
             });
+        }
+        if may_store(calls[0]) {
             continue;
         }
-        findings.check(!stored.contains(customer), || {
-            format!("{customer} has accounts; {}", calls[0].label())
+        // Only the first call whose reply does not exclude it may have stored anything.
+        let earliest = storing.map_or(u64::MAX, |call| call.began.saturating_sub(CLOCKS));
+        let stored = since.get(customer);
+        findings.check(stored.is_none_or(|stored| *stored >= earliest), || {
+            format!(
+                "{customer} has accounts since {stored:?}; {}",
+                calls[0].label()
+            )
         });
     }
 }

@@ -73,6 +73,26 @@ fn a_stored_account_of_a_rejected_call_is_found() {
 }
 
 #[test]
+fn an_account_that_a_rejected_call_stored_before_its_repetition_is_found() {
+    let found = |created_at: u64| {
+        violated_by(|records| {
+            let place = place(records, "call", "customer", &json!("c2"));
+            let mut again = records[place].clone();
+            (again["began"], again["ended"]) = (json!(16_500), json!(16_510));
+            again["status"] = json!(null);
+            records.extend([
+                again,
+                json!({"kind": "account", "id": "x", "customer": "c2", "status": "ACTIVE", "version": 0}),
+                json!({"kind": "validation", "id": "v9", "account": "x", "state": "COMPLETED", "outcome": "VALID",
+                    "failure_code": null, "created_at": created_at, "completed_at": created_at + 100}),
+            ]);
+        })
+    };
+    assert!(found(16_005).contains(&"rejected-is-not-stored"));
+    assert!(!found(16_505).contains(&"rejected-is-not-stored"));
+}
+
+#[test]
 fn an_older_version_after_a_newer_one_is_found() {
     let old = account("a", NUMBER, "CREATED", 1);
     let found = violated("call", "began", &json!(15_000), |list| {

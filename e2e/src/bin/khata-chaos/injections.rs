@@ -32,6 +32,10 @@ pub(crate) enum Injection {
     KillBackends,
     /// Connections to Postgres are reset again and again, around their COMMITs among other moments.
     ResetPostgres,
+    /// Connections to Postgres pass nothing on for longer than a caller waits, and then go on.
+    HangPostgres,
+    /// COMMITs that store accounts take longer than a caller waits, and succeed.
+    SlowCommits,
     /// Open connections to Postgres stay silent and acknowledge everything.
     SilencePostgres,
     /// A transaction that writes stays idle.
@@ -72,6 +76,8 @@ pub(crate) const MIXED: &[Injection] = &[
     I::StopPostgres,
     I::KillBackends,
     I::ResetPostgres,
+    I::HangPostgres,
+    I::SlowCommits,
     I::SilencePostgres,
     I::IdleTransaction,
     I::KillBroker,
@@ -97,6 +103,8 @@ impl Injection {
                 | I::StopPostgres
                 | I::KillBackends
                 | I::ResetPostgres
+                | I::HangPostgres
+                | I::SlowCommits
                 | I::SilencePostgres
         )
     }
@@ -121,6 +129,8 @@ impl Run {
                 RECONNECTED
             }
             I::KillBackends | I::ResetPostgres => self.reset_connections(injection).await?,
+            I::HangPostgres => self.hang_postgres().await?,
+            I::SlowCommits => self.slow_commits().await?,
             I::SilencePostgres => {
                 self.stack.proxies()?.postgres.hang_open_connections();
                 sleep(Duration::from_secs(15)).await;
@@ -253,6 +263,38 @@ impl Run {
             }
             sleep(self.random.milliseconds(40, 700)).await;
         }
+        Ok(RECONNECTED)
+    }
+
+    async fn hang_postgres(&mut self) -> Result<u64> {
+        for _ in 0..5 {
+            self.stack.proxies()?.postgres.hang();
+            sleep(self.random.milliseconds(3_000, 4_500)).await;
+            self.stack.proxies()?.postgres.thaw();
+            sleep(self.random.milliseconds(500, 1_500)).await;
+        }
+        Ok(RECONNECTED)
+    }
+
+    /// A deferred trigger runs in COMMIT.
+    async fn slow_commits(&mut self) -> Result<u64> {
+        let database = &self.stack.database;
+        database.execute(
+            "create function slow_commit() returns trigger language plpgsql as $$
+             begin
+                -- Once in a transaction, however many accounts it stores.
+                if current_setting('khata.slow', true) is distinct from 'yes' then
+                    perform set_config('khata.slow', 'yes', true), pg_sleep(3);
+                end if;
+                return null;
+             end $$;
+             create constraint trigger slow_commit after insert on customer_accounts
+                deferrable initially deferred for each row execute function slow_commit()",
+        )?;
+        sleep(self.random.milliseconds(8_000, 10_000)).await;
+        database.execute(
+            "drop trigger slow_commit on customer_accounts; drop function slow_commit()",
+        )?;
         Ok(RECONNECTED)
     }
 

@@ -226,7 +226,7 @@ fn create(client: usize, number: usize, random: &mut Random) -> Action {
     let key = random.percent(60).then(|| format!("key-{client}-{number}"));
     Action::Create {
         repeats: random.percent(20),
-        insists: random.percent(85),
+        insists: random.percent(70),
         call: planned(format!("customer_{client}_{number}"), key, body),
     }
 }

@@ -131,9 +131,14 @@ async fn run(name: &str, seed: u64, is_mutant: bool) -> bool {
         scenarios::run(name, seed).await
     };
     let seconds = began.elapsed().as_secs();
+    let (good, bad) = if is_mutant {
+        ("found", "MISSED")
+    } else {
+        ("held", "BROKEN")
+    };
     match &result {
-        Ok(figures) => println!("  {name:<16} seed {seed:<7} held    {seconds:>4} s  {figures}"),
-        Err(error) => println!("  {name:<16} seed {seed:<7} BROKEN  {seconds:>4} s  {error:#}"),
+        Ok(figures) => println!("  {name:<20} seed {seed:<7} {good:<6} {seconds:>4} s  {figures}"),
+        Err(error) => println!("  {name:<20} seed {seed:<7} {bad:<6} {seconds:>4} s  {error:#}"),
     }
     result.is_ok()
 }

@@ -17,7 +17,7 @@ const MUTANTS: [(&str, &str); 14] = [
     ("lost-event", "worker-kill"),
     ("lost-record", "worker-kill"),
     ("eager-cursor", "idle-transaction"),
-    ("false-rejection", "postgres-silent"),
+    ("false-rejection", "slow-commits"),
     ("changed-body", "receivers"),
     ("unordered-deliveries", "receivers"),
     ("any-reply-delivers", "receivers"),

@@ -64,6 +64,8 @@ const LOADED: &[Loaded] = &[
             I::KillBackends,
         ],
     ),
+    at(RECOVERABLE, "postgres-hang", &[I::HangPostgres]),
+    at(RECOVERABLE, "slow-commits", &[I::SlowCommits]),
     at(RECOVERABLE, "postgres-silent", &[I::SilencePostgres]),
     at(
         RECOVERABLE,
