@@ -7,7 +7,7 @@ LOCAL := $(or $(KHATA_LOCAL_DIR),.local)
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test model name-match fuzz bench bench-collector chaos status clean-local image image-test sbom lists compose-check k8s-check
+.PHONY: help up down demo test model name-match fuzz bench bench-collector chaos soak mutants status clean-local image image-test sbom lists compose-check k8s-check
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,9 +41,21 @@ bench-collector: ## Measure the cost of tracing, with and without a reachable co
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with bash -c \
 	    'KHATA_TEST_DATABASE_URL=$$KHATA_OWNER_URL KHATA_TEST_AMQP_URL=$$KHATA_AMQP_URL exec $(PROGRAMS)/release/khata-bench collector'
 
-chaos: ## Produce faults, all or SCENARIO=…, and check that nothing is lost or paid twice
-	@KHATA_LOCAL_DIR=$(LOCAL)/chaos KHATA_PROFILE=dev $(STACK) with bash -c \
-	    'KHATA_TEST_DATABASE_URL=$$KHATA_OWNER_URL KHATA_TEST_AMQP_URL=$$KHATA_AMQP_URL exec $(PROGRAMS)/debug/khata-chaos $(SCENARIO)'
+# $(call chaos,ARGUMENTS): khata-chaos on servers of its own, which it stops and starts.
+chaos = KHATA_LOCAL_DIR=$(LOCAL)/chaos KHATA_PROFILE=dev $(STACK) with bash -c \
+    'KHATA_TEST_DATABASE_URL=$$KHATA_OWNER_URL KHATA_TEST_AMQP_URL=$$KHATA_AMQP_URL \
+     exec $(PROGRAMS)/debug/khata-chaos $(1) $(if $(SEED),--seed $(SEED)) $(SCENARIO)'
+
+chaos: ## Produce faults, all or SCENARIO=… SEED=…, and check that Khata keeps its promises
+	@$(call chaos)
+
+soak: ## Produce faults for HOURS=…, with new seeds
+	@$(call chaos,--soak $(or $(HOURS),1))
+
+mutants: export CARGO_TARGET_DIR := $(PROGRAMS)/mutants
+mutants: ## Build Khata with deliberate faults, all or SCENARIO=…, and check that each is found
+	@cargo build --quiet --workspace --bins --features khata-domain/mutants
+	@KHATA_SKIP_BUILD=1 $(subst $(PROGRAMS)/debug,$(PROGRAMS)/mutants/debug,$(call chaos,--mutants))
 
 status: ## List the processes with their ports and log files
 	@$(STACK) status

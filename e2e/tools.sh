@@ -9,6 +9,7 @@ set -euo pipefail
 missing_test_packages() {
     needs_python
     needs nodejs node
+    needs prometheus-alertmanager prometheus-alertmanager
     needs npm npm
     # Creates the certificate of a test that needs https.
     needs openssl openssl

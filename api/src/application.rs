@@ -21,7 +21,7 @@ use crate::auth::Authenticator;
 use crate::connectors::WebhookAccounts;
 use crate::context::State;
 use crate::create_commits::Creates;
-use crate::database::Database;
+use crate::database::{Database, RecentRows};
 use crate::gateway_choices::GatewayChoices;
 use crate::idempotency::StoredReplies;
 use crate::limits::{InProgress, Limits};
@@ -152,6 +152,7 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
         account_urls: AccountUrls::new(sandbox_mode),
         stored_replies: Arc::new(StoredReplies::new()),
         webhook_accounts: WebhookAccounts::new(Arc::clone(&keyring), http, sandbox_mode),
+        webhook_keys: RecentRows::new(),
         metrics,
         sandbox_mode,
         schema_is_current: AtomicBool::new(false),

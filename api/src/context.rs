@@ -11,6 +11,7 @@ use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use khata_crypto::{ApiKeyHash, Keyring};
+use khata_domain::events::EndpointId;
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin as GatewayPin;
 use khata_domain::text::is_placeholder_id;
@@ -28,7 +29,7 @@ use crate::auth::{Authenticator, Caller};
 use crate::connection::ConnectionState;
 use crate::connectors::WebhookAccounts;
 use crate::create_commits::Creates;
-use crate::database::Database;
+use crate::database::{Database, RecentRows};
 use crate::decode::{Body, MAX_BODY, check_content_encoding, nearest, pairs, printable};
 use crate::error::{ApiError, Faults, NO_ACCOUNT, NO_CUSTOMER};
 use crate::gateway_choices::GatewayChoices;
@@ -55,6 +56,8 @@ pub(crate) struct State {
     pub(crate) account_urls: AccountUrls,
     pub(crate) stored_replies: Arc<StoredReplies>,
     pub(crate) webhook_accounts: WebhookAccounts,
+    /// Replies with the public keys of webhook endpoints; unknown ids are among them, so that guessing an id costs one query.
+    pub(crate) webhook_keys: RecentRows<EndpointId, Option<web::Bytes>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sandbox_mode: bool,
     /// Set once the database has every migration of this version.

@@ -27,7 +27,9 @@ use crate::schema::{
     UpiItem,
 };
 use crate::webhook_endpoints::WebhookEndpoint;
-use crate::{accounts, bank_accounts, banks, customers, events, health, webhook_endpoints};
+use crate::{
+    accounts, bank_accounts, banks, customers, events, health, webhook_endpoints, webhook_keys,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -75,6 +77,7 @@ use crate::{accounts, bank_accounts, banks, customers, events, health, webhook_e
         webhook_endpoints::disable,
         webhook_endpoints::test,
         webhook_endpoints::delete,
+        webhook_keys::get,
         health::live,
         health::ready,
         health::version,

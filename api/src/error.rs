@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use chrono::TimeDelta;
+use khata_domain::mutants::{self, Mutant};
 use khata_present::PresentError;
 use khata_store::accounts::Limited;
 use khata_store::group_commit::BatchError;
@@ -391,6 +392,7 @@ impl From<BatchError> for ApiError {
     fn from(error: BatchError) -> Self {
         match error {
             // The connection may have broken during COMMIT, or COMMIT takes longer than the caller waits.
+            BatchError::Unavailable if mutants::is_on(Mutant::FalseRejection) => Self::Unavailable,
             BatchError::Unavailable => Self::Unknown,
             // Only this merchant has too many calls open, so it is no failure of the service.
             BatchError::QueueFull => Self::TooMuchInProgress,

@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use chrono::TimeDelta;
 use diesel::PgConnection;
 use khata_crypto::{Keyring, Purpose};
+use khata_domain::mutants::{self, Mutant};
 use khata_domain::{AccountId, MerchantId};
 use khata_store::accounts::{self, AccountRow};
 use khata_store::idempotency::{
@@ -90,7 +91,9 @@ pub(crate) fn execute<C, T, E: From<diesel::result::Error>>(
             before => Err(before),
         });
     }
-    records::insert(connection, &kept)?;
+    if !mutants::is_on(Mutant::LostRecord) {
+        records::insert(connection, &kept)?;
+    }
     Ok(executions)
 }
 

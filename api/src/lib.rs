@@ -41,6 +41,7 @@ mod server;
 mod settings;
 mod shares;
 mod webhook_endpoints;
+mod webhook_keys;
 
 #[doc(hidden)]
 pub use accounts::fuzz_create_body;

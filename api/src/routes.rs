@@ -9,6 +9,7 @@ use crate::error::ApiError;
 use crate::gateway_webhooks::receive;
 use crate::{
     bank_accounts as bank, banks, customers, events, health, webhook_endpoints as endpoints,
+    webhook_keys,
 };
 
 /// Adds the routes.
@@ -104,6 +105,11 @@ pub(crate) fn add(config: &mut ServiceConfig) {
         .service(scope("/customers/{customer_id}", of_customer))
         .service(scope("/events", of_events))
         .service(scope("/webhook-endpoints", of_endpoints))
+        .service(resource(
+            "/.well-known/webhooks/{endpoint_id}/jwks.json",
+            "GET, HEAD",
+            [get().to(webhook_keys::get)],
+        ))
         .service(resource(webhook, "POST", [post().to(receive)]));
 }
 

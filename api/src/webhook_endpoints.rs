@@ -126,7 +126,7 @@ pub(crate) async fn change(mut context: RequestContext) -> Result<HttpResponse, 
     let request = ChangeRequest::read(&body, context.state.sandbox_mode)?;
     write(&context, "change endpoint", move |connection, call| {
         change_settings(connection, call, "webhook.set", |endpoint, settings| {
-            request.apply(endpoint, settings)
+            Ok(request.apply(endpoint, settings))
         })?
         .to_json()
     })
@@ -136,7 +136,7 @@ pub(crate) async fn change(mut context: RequestContext) -> Result<HttpResponse, 
 /// Replace the secret of a webhook endpoint
 ///
 /// The reply shows the new `secret`. The secret before signs beside it for `previous_secret_hours`, so that you can change the
-/// receiver meanwhile. A public key stays: to replace it, change `signature` to `v1` and back to `v1a`.
+/// receiver meanwhile. With `signature` `v1a` the key pair is replaced in place of the secret: the reply shows the new `public_key`.
 #[utoipa::path(post, path = "/webhook-endpoints/{endpoint_id}/rotate-secret", operation_id = "rotateWebhookEndpointSecret",
     tag = "Webhook endpoints", params(schema::EndpointPath),
     request_body(content((schema::RotateSecretBody = "application/x-www-form-urlencoded"), (schema::RotateSecretBody = "application/json"))),
@@ -146,9 +146,11 @@ pub(crate) async fn rotate_secret(mut context: RequestContext) -> Result<HttpRes
     let new = NewSecret::read(&body, context.state.metrics.database_time())?;
     write(&context, "rotate secret", move |connection, call| {
         let action = "webhook.rotate-secret";
-        change_settings(connection, call, action, |_, settings| new.apply(settings))?
-            .with_secret()
-            .to_json()
+        let shown = change_settings(connection, call, action, |_, settings| new.apply(settings))?;
+        if new.is_secret() {
+            return shown.with_secret().to_json();
+        }
+        shown.to_json()
     })
     .await
 }
@@ -335,14 +337,14 @@ fn change_settings(
     connection: &mut PgConnection,
     call: &Call<'_>,
     action: &str,
-    apply: impl Fn(&mut Endpoint, &mut EndpointSettings) -> Vec<&'static str>,
+    apply: impl Fn(&mut Endpoint, &mut EndpointSettings) -> Result<Vec<&'static str>, ApiError>,
 ) -> Result<Shown, ApiError> {
     for _ in 0..TRIES {
         let current = webhooks::find(connection, call.key)?.ok_or(NO_ENDPOINT)?;
         let mut settings = open(call.keyring, &current)?;
         let before = Shown::of(&current, &settings);
         let mut endpoint = current.clone();
-        let secrets = apply(&mut endpoint, &mut settings);
+        let secrets = apply(&mut endpoint, &mut settings)?;
         let after = Shown::of(&endpoint, &settings);
         let mut changes = Changes::between(&before.to_audit(), &after.to_audit());
         for secret in secrets {
@@ -395,7 +397,7 @@ fn record(
 }
 
 /// Decrypts the settings of an endpoint.
-fn open(keyring: &Keyring, endpoint: &Endpoint) -> Result<EndpointSettings, ApiError> {
+pub(crate) fn open(keyring: &Keyring, endpoint: &Endpoint) -> Result<EndpointSettings, ApiError> {
     endpoint.settings(keyring).map_err(|_| {
         tracing::error!(endpoint_id = %endpoint.id, "cannot decrypt a webhook endpoint; check that the keyring holds its key");
         ApiError::Internal

@@ -245,9 +245,12 @@ def order(resource):
 
 
 def called_paths() -> set[str]:
-    """Returns the first segments of the paths that merchants and gateways call."""
+    """Returns the beginnings of the paths that merchants, their receivers and gateways call: the first segment, and two of a path under
+    /.well-known, which is not Khata's alone."""
     paths = json.loads(Path("docs/openapi.json").read_text())["paths"]
-    return {f"/{path.split('/')[1]}" for path in paths} - INTERNAL_PATHS | GATEWAY_PATHS
+    segments = (path.split("/")[1:] for path in paths)
+    first = {"/" + "/".join(s[: 2 if s[0] == ".well-known" else 1]) for s in segments}
+    return first - INTERNAL_PATHS | GATEWAY_PATHS
 
 
 def secrets_of(pod):

@@ -110,7 +110,7 @@ pub struct Calls {
 
 impl Sandbox {
     /// Starts a sandbox on a free port, with its log and its ledger in `folder`.
-    pub(crate) async fn start(folder: &Path) -> anyhow::Result<(Process, Self)> {
+    pub(crate) async fn start(folder: &Path, seed: Option<u64>) -> anyhow::Result<(Process, Self)> {
         let (port_file, ledger) = (folder.join("khata-sandbox.port"), folder.join("ledger"));
         let mut own = settings(&[
             ("KHATA_SANDBOX_LISTEN", "127.0.0.1:0"),
@@ -118,7 +118,9 @@ impl Sandbox {
             ("KHATA_SANDBOX_LEDGER", &ledger.to_string_lossy()),
         ]);
         // To repeat the faults of a failed test: its output has the seed.
-        own.extend(std::env::var(SEED).map(|seed| (SEED.to_owned(), seed)));
+        let seed = seed.map(|seed| seed.to_string());
+        let seed = seed.or_else(|| std::env::var(SEED).ok());
+        own.extend(seed.map(|seed| (SEED.to_owned(), seed)));
         let log = folder.join("khata-sandbox.log");
         let mut process = Process::start("khata-sandbox", &[], &own, &log)?;
         let port = process.port(&port_file).await?;

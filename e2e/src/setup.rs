@@ -10,6 +10,8 @@ pub struct Setup {
     pub traces: bool,
     /// Start proxies before Postgres, RabbitMQ, the gateway sandbox and the trace viewer.
     pub proxies: bool,
+    /// Seed of the sandbox's random faults; without one, that of `KHATA_SANDBOX_SEED`, or a random one.
+    pub sandbox_seed: Option<u64>,
     /// `KHATA_LOG`
     pub log: &'static str,
     /// Time-out of a gateway call, in milliseconds.
@@ -30,6 +32,7 @@ impl Default for Setup {
             workers: 1,
             traces: false,
             proxies: false,
+            sandbox_seed: None,
             log: "info",
             call_timeout_ms: 3_000,
             service_settings: &[],

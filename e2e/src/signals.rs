@@ -13,6 +13,8 @@ impl Signal {
     pub const TERM: Self = Self("TERM");
     /// End at once.
     pub const KILL: Self = Self("KILL");
+    /// End at once and write a core dump; Postgres's immediate shutdown.
+    pub const QUIT: Self = Self("QUIT");
     /// Freeze.
     pub const STOP: Self = Self("STOP");
     /// Continue after a freeze.

@@ -63,7 +63,7 @@ impl TestStack {
         eprintln!("the logs of this test are in {}", folder.display());
         let queues = Queues::create();
 
-        let (sandbox_program, sandbox) = Sandbox::start(&folder).await?;
+        let (sandbox_program, sandbox) = Sandbox::start(&folder, setup.sandbox_seed).await?;
         let mut programs = vec![sandbox_program];
         let (mut traces, mut collector) = (None, None);
         if setup.traces {

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use khata_domain::attempt::{Attempt, CallKind, CallResult, NextAction};
+use khata_domain::mutants::{self, Mutant};
 use khata_domain::validation::{AttemptContext, Decision, FailureCode, decide};
 use khata_domain::{CallFailure, Consent, Details, GatewayResponse};
 use tracing::{Instrument, Span};
@@ -91,6 +92,12 @@ impl OpenAttempt<'_> {
             }
             NextAction::Verify => connector.verify(&call).instrument(verify_span()).await,
             NextAction::VerifyAgain => {
+                let other =
+                    mutants::is_on(Mutant::NewReference).then(|| format!("{}r", call.reference));
+                let call = Call {
+                    reference: other.as_deref().unwrap_or(call.reference),
+                    ..call
+                };
                 let verify = connector.verify_again(&call);
                 verify.instrument(verify_span()).await
             }

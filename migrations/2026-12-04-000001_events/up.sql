@@ -92,6 +92,8 @@ create table webhook_endpoints (
     constraint owner_has_an_end check ((owner_id is null) = (owned_until is null))
 -- The owner writes the row often.
 ) with (fillfactor = 25);
+-- A receiver that reads an endpoint's public keys has the id alone.
+create index webhook_endpoints_by_id on webhook_endpoints (id);
 create table webhook_deliveries (
     merchant_id uuid not null,
     endpoint_id uuid not null,

@@ -25,6 +25,7 @@ use crate::health::{self, Health};
 use crate::health_reporter::HealthReporter;
 use crate::housekeeping::Housekeeping;
 use crate::metrics::Metrics;
+use crate::operator_alerts::{AlertReceiver, OperatorAlerts};
 use crate::processor::{ResultLog, Results, SETTLE_RESERVE, ValidationProcessor};
 use crate::scheduler::{Heartbeat, Scheduler};
 use crate::settings::Settings;
@@ -51,6 +52,7 @@ pub struct Application {
     lane_threads: [std::thread::JoinHandle<()>; 2],
     scheduler: Scheduler,
     database_metrics: Arc<DatabaseMetrics>,
+    alerts: Option<OperatorAlerts>,
     encryptions: EncryptionCounter,
     pool: Pool,
     health: Server,
@@ -63,6 +65,7 @@ impl Application {
         let keyring = Arc::new(settings.keyring.load(settings.sandbox.sandbox_mode)?);
         let pool = store::open(&settings.database.database_url, "khata-worker", CONNECTIONS);
         let http = khata_gateways::client().context("cannot make the HTTP client")?;
+        let alerts = alert_receiver(&settings, &http)?;
         let longest_call = settings.lease().saturating_sub(2 * SETTLE_RESERVE) / 2;
         let sandbox_mode = settings.sandbox.sandbox_mode;
         let directory = Directory::new(Arc::clone(&keyring), http, sandbox_mode, longest_call);
@@ -76,6 +79,12 @@ impl Application {
             Arc::clone(&database_metrics),
             settings.keyring.rotate_by(keyring.primary_created_at()),
         ));
+        let alerts = alerts.map(|receiver| OperatorAlerts {
+            receiver,
+            rows: Arc::clone(&database_metrics),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+        });
         let unsent = Results {
             keyring: Arc::clone(&keyring),
             clock: Arc::clone(&clock),
@@ -174,6 +183,7 @@ impl Application {
             lane_threads: [lane_thread, delivery_thread],
             scheduler,
             database_metrics,
+            alerts,
             encryptions,
             pool,
             health,
@@ -204,6 +214,9 @@ impl Application {
         // The broker closes the connection of a process that has ended.
         tokio::spawn(self.signals.exchange(broker, worker, inner.clone()));
         let deliverer = tokio::spawn(self.deliverer.run(inner.clone()));
+        if let Some(alerts) = self.alerts {
+            tokio::spawn(alerts.run(inner.clone()));
+        }
         let database_metrics =
             tokio::spawn(self.database_metrics.run(self.pool.clone(), inner.clone()));
         let scheduler = tokio::spawn(self.scheduler.run(inner.clone()));
@@ -247,6 +260,19 @@ impl Application {
         info!("stopped");
         Ok(())
     }
+}
+
+/// Returns where alerts to operators go; `None` if the setting is empty.
+fn alert_receiver(
+    settings: &Settings,
+    http: &reqwest::Client,
+) -> anyhow::Result<Option<AlertReceiver>> {
+    let url = settings.operator_alerts_url.trim();
+    if url.is_empty() {
+        return Ok(None);
+    }
+    let file = settings.operator_alerts_authorization_file.clone();
+    AlertReceiver::new(http.clone(), url, file).map(Some)
 }
 
 #[cfg(test)]

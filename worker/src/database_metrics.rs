@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use khata_config::shutdown::Shutdown;
 use khata_domain::{Gateway, ValidationState};
 use khata_store::database_metrics::{
-    self, AccountsInReview, Budget, ExpiringKeys, GatewayStatus, OpenDeliveries, OpenValidations,
+    self, AccountsInReview, Budget, DisabledEndpoint, ExpiringKeys, GatewayStatus, OpenDeliveries,
+    OpenValidations,
 };
 use khata_store::{Pool, PooledConnection, encryption_counts};
 use prometheus_client::collector::Collector;
@@ -16,6 +17,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::labels::{
@@ -25,17 +27,27 @@ use crate::labels::{
 const READ_INTERVAL: Duration = Duration::from_secs(15);
 /// Age after which values are not exported any more: a gap is better than stale values.
 const MAX_AGE: Duration = Duration::from_mins(1);
+/// Disabled endpoints that are read, for the alerts to operators.
+const MAX_DISABLED: i64 = 500;
 
 /// The rows that were read last.
 #[derive(Debug, Default)]
-pub(crate) struct DatabaseMetrics(Mutex<Option<Known>>);
+pub(crate) struct DatabaseMetrics {
+    known: Mutex<Option<Known>>,
+    /// A reading has ended.
+    has_read: Notify,
+}
 
+/// Rows of one reading.
 #[derive(Debug)]
-struct Known {
+pub(crate) struct Known {
     read_at: Instant,
     unfinished: Vec<OpenValidations>,
-    gateways: Vec<GatewayStatus>,
-    budgets: Vec<Budget>,
+    pub(crate) gateways: Vec<GatewayStatus>,
+    pub(crate) budgets: Vec<Budget>,
+    pub(crate) disabled_endpoints: Vec<DisabledEndpoint>,
+    /// Age in seconds of the oldest event that readers do not see yet.
+    held_back_seconds: f64,
     expiring_keys: Vec<ExpiringKeys>,
     in_review: Vec<AccountsInReview>,
     deliveries: Vec<OpenDeliveries>,
@@ -58,6 +70,7 @@ impl DatabaseMetrics {
                 }
                 Err(_) => {}
             }
+            self.has_read.notify_one();
             tokio::select! {
                 () = shutdown.raised() => return,
                 () = tokio::time::sleep(READ_INTERVAL) => {}
@@ -72,13 +85,32 @@ impl DatabaseMetrics {
             unfinished: database_metrics::open_validations(&mut connection)?,
             gateways: database_metrics::gateways(&mut connection)?,
             budgets: database_metrics::budgets(&mut connection)?,
+            disabled_endpoints: database_metrics::disabled_endpoints(
+                &mut connection,
+                MAX_DISABLED,
+            )?,
+            held_back_seconds: database_metrics::events_held_back(&mut connection)?,
             expiring_keys: database_metrics::expiring_keys(&mut connection)?,
             in_review: database_metrics::accounts_in_review(&mut connection)?,
             deliveries: database_metrics::open_deliveries(&mut connection)?,
             encryptions: encryption_counts::all(&mut connection)?,
         };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(())
+    }
+
+    /// Waits for the end of the next reading. One task waits.
+    pub(crate) async fn read_again(&self) {
+        self.has_read.notified().await;
+    }
+
+    /// Returns what `take` reads in the rows; `None` if they are too old.
+    pub(crate) fn recent<T>(&self, take: impl FnOnce(&Known) -> T) -> Option<T> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.as_ref();
+        known
+            .filter(|known| known.read_at.elapsed() <= MAX_AGE)
+            .map(take)
     }
 }
 
@@ -93,7 +125,7 @@ macro_rules! gauges {
 
 impl Collector for DatabaseMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(known) = known.as_ref() else {
             return Ok(());
         };
@@ -168,6 +200,9 @@ impl Collector for DatabaseMetrics {
         }
         let deliveries = &known.deliveries;
         gauges! { encoder;
+            one "events_held_back_age" Seconds,
+                "Age of the oldest event that readers do not see yet, because an older write transaction is open; 0 if there is none",
+                known.held_back_seconds;
             each_of "webhook_deliveries_open", "Deliveries of events that no endpoint has accepted yet, by state",
                 deliveries_by_state(deliveries);
             each_of "webhook_oldest_due_age" Seconds,
@@ -290,7 +325,8 @@ fn name_of(status: &GatewayStatus) -> MerchantNameLabels {
     }
 }
 
-fn account_of(status: &GatewayStatus) -> GatewayAccountLabels {
+/// Returns the labels of a gateway account.
+pub(crate) fn account_of(status: &GatewayStatus) -> GatewayAccountLabels {
     GatewayAccountLabels {
         merchant_id: status.merchant.to_string(),
         gateway: Gateway::from_id(status.gateway_id).map_or("", Gateway::name),
@@ -305,7 +341,9 @@ fn number(count: i64) -> f64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use chrono::DateTime;
     use khata_domain::MerchantId;
+    use khata_domain::events::{DisabledBy, EndpointId};
     use prometheus_client::registry::Registry;
 
     use super::*;
@@ -332,7 +370,7 @@ pub(crate) mod tests {
             is_misconfigured: false,
             pinned_only,
         };
-        DatabaseMetrics(Mutex::new(Some(Known {
+        let known = Known {
             read_at: Instant::now(),
             unfinished: vec![
                 unfinished(ValidationState::Due, 4, 0, 10.0),
@@ -346,8 +384,15 @@ pub(crate) mod tests {
             budgets: vec![Budget {
                 merchant,
                 merchant_name: "shop".to_owned(),
-                used_share: 0.25,
+                used_share: 1.004,
             }],
+            disabled_endpoints: vec![DisabledEndpoint {
+                merchant,
+                id: EndpointId(uuid::Uuid::nil()),
+                disabled_by: DisabledBy::Gone,
+                disabled_at: DateTime::UNIX_EPOCH,
+            }],
+            held_back_seconds: 75.5,
             expiring_keys: vec![ExpiringKeys { merchant, keys: 2 }],
             in_review: vec![AccountsInReview {
                 merchant,
@@ -365,7 +410,11 @@ pub(crate) mod tests {
                 })
                 .to_vec(),
             encryptions: vec![(1, 3_000_000_000)],
-        })))
+        };
+        DatabaseMetrics {
+            known: Mutex::new(Some(known)),
+            ..DatabaseMetrics::default()
+        }
     }
 
     fn text(metrics: DatabaseMetrics) -> String {
@@ -387,7 +436,7 @@ pub(crate) mod tests {
             format!("khata_merchant_validations_unfinished{{merchant_id=\"{merchant}\"}} 7.0"),
             format!("khata_merchant_gateways_usable{{merchant_id=\"{merchant}\"}} 1.0"),
             format!(
-                "khata_merchant_penny_drop_budget_used_ratio{{merchant_id=\"{merchant}\"}} 0.25"
+                "khata_merchant_penny_drop_budget_used_ratio{{merchant_id=\"{merchant}\"}} 1.004"
             ),
             format!("khata_merchant_api_keys_expiring{{merchant_id=\"{merchant}\"}} 2.0"),
             format!("khata_merchant_accounts_in_review{{merchant_id=\"{merchant}\"}} 3.0"),
@@ -395,6 +444,7 @@ pub(crate) mod tests {
                 "khata_merchant_oldest_review_age_seconds{{merchant_id=\"{merchant}\"}} 86400.0"
             ),
             "khata_encryption_key_encryptions{key_id=\"1\"} 3000000000.0".to_owned(),
+            "khata_events_held_back_age_seconds 75.5".to_owned(),
             "khata_webhook_deliveries_open{state=\"due\"} 6.0".to_owned(),
             "khata_webhook_deliveries_open{state=\"started\"} 2.0".to_owned(),
             "khata_webhook_deliveries_open{state=\"waiting\"} 4.0".to_owned(),
@@ -416,7 +466,7 @@ pub(crate) mod tests {
     #[test]
     fn old_values_are_not_exported() {
         let metrics = example();
-        if let Some(known) = metrics.0.lock().unwrap().as_mut() {
+        if let Some(known) = metrics.known.lock().unwrap().as_mut() {
             known.read_at = Instant::now()
                 .checked_sub(MAX_AGE + Duration::from_secs(1))
                 .unwrap();

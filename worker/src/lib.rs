@@ -4,7 +4,7 @@
 //! calls and settles one validation, `commits` does claims and settlements in batches and plans inside the claim, `directory`
 //! caches merchants and their connectors, `clock` has Postgres's time, `scheduler` publishes wake-ups for validations that are
 //! due, `health_reporter` shares the health of gateway accounts with other workers, `deliveries` sends events to merchants' webhook
-//! endpoints, and `housekeeping` deletes expired rows.
+//! endpoints, `housekeeping` deletes expired rows, and `operator_alerts` posts alerts to operators.
 
 mod application;
 mod clock;
@@ -21,6 +21,7 @@ mod housekeeping;
 mod in_progress;
 mod labels;
 mod metrics;
+mod operator_alerts;
 mod processor;
 mod related;
 mod scheduler;

@@ -111,6 +111,8 @@ khata_telemetry::metrics! {
         "webhook_circuits_open", "Webhook endpoints of this worker of which most calls fail, so that only test calls are made";
     webhook_calls: Gauge = Gauge::default(),
         "webhook_calls_in_progress", "Deliveries that this worker makes now";
+    alert_posts: Family<ResultLabels, Counter> = Family::default(),
+        "operator_alert_posts", "Posts of alerts to the receiver of operators, by result";
 }
 
 /// When things happened to a validation.
@@ -331,6 +333,14 @@ impl Metrics {
         let why = by.as_str();
         let labels = ReasonLabels { why };
         self.endpoints_disabled.get_or_create(&labels).inc();
+    }
+
+    /// Counts a post of alerts to operators.
+    pub(crate) fn alerts_posted(&self, is_accepted: bool) {
+        let result = if is_accepted { "accepted" } else { "failed" };
+        self.alert_posts
+            .get_or_create(&ResultLabels { result })
+            .inc();
     }
 
     /// Sets the numbers of endpoints of this worker: all, those with unusable settings, and those with an open circuit; and of calls

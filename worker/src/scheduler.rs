@@ -10,6 +10,7 @@ use khata_config::shutdown::Shutdown;
 use khata_domain::ValidationState;
 use khata_domain::backoff::Backoff;
 use khata_domain::gateway::GatewayKey;
+use khata_domain::mutants::{self, Mutant};
 use khata_queue::{Broker, BrokerError, Publisher, Wakeup};
 use khata_store::validations::{DueRow, DueTurns, GatewayQueue, Taken, Wanted, queues};
 use khata_store::{self as store, Pool};
@@ -286,7 +287,8 @@ impl Scheduler {
         }
         self.metrics.clock_offset(self.clock.offset());
         self.count(&taken.rows);
-        for row in taken.rows.into_iter().filter(|row| !row.set_aside) {
+        let is_published = |row: &DueRow| !row.set_aside && !mutants::is_on(Mutant::NoScheduler);
+        for row in taken.rows.into_iter().filter(is_published) {
             let wakeup = Wakeup {
                 key: row.key,
                 trace_parent: row.trace_parent,

@@ -84,6 +84,13 @@ pub struct Settings {
     /// Seconds that validations and webhook calls in progress may take to finish after SIGTERM
     #[arg(long, env = "KHATA_WORKER_DRAIN_SECONDS", default_value_t = 25)]
     drain_seconds: u64,
+    /// URL that gets alerts to operators, as http://alertmanager:9093/api/v2/alerts: of Alertmanager, or of another receiver of its
+    /// API; empty: none
+    #[arg(long, env = "KHATA_OPERATOR_ALERTS_URL", default_value = "")]
+    pub(crate) operator_alerts_url: String,
+    /// File with the value of the header `authorization` that this URL gets
+    #[arg(long, env = "KHATA_OPERATOR_ALERTS_AUTHORIZATION_FILE")]
+    pub(crate) operator_alerts_authorization_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) database: DatabaseSettings,
     #[command(flatten)]

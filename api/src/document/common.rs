@@ -23,7 +23,8 @@ impl Modify for Common {
         add_headers(components);
         add_parameters(components);
         for (path, item) in &mut document.paths.paths {
-            if path.starts_with("/health") || path == "/version" {
+            if path.starts_with("/health") || path.starts_with("/.well-known") || path == "/version"
+            {
                 continue;
             }
             if let Some(operation) = &mut item.get {

@@ -55,7 +55,10 @@ fields! {
     BASIC_PASSWORD: String = "basic_password", Rule::Pattern("^[^\\x00-\\x1f\\x7f]*$", Some(MAX_CREDENTIAL)),
         "Password of these credentials; requires `basic_user`.", "", |text| credential(text, false);
     PREVIOUS_SECRET_HOURS = "previous_secret_hours", Rule::Number(0..=168),
-        "Hours for which the secret before signs, too; default 24. With 0 it stops at once.";
+        "Hours for which the secret or the key pair before signs, too; default 24. With 0 it stops at once.";
+    REPLACED: Signature = "signature", Rule::Words(&["v1", "v1a"]),
+        "What is replaced. `v1` (default): the secret. `v1a`: the key pair, which the endpoint must have.",
+        "", |text| Signature::parse(trim(text)).ok_or(ValueError("must be v1 or v1a, in lower case"));
     REPLAY_ENDPOINT: EndpointId = "endpoint_id", Rule::Pattern(trimmed!("whe_[0-7][0-9a-v]{25}"), None),
         "The endpoint that gets the event again; default: every enabled endpoint that wants it.", "",
         |text| EndpointId::parse(trim(text)).ok_or(ValueError("must be the id of a webhook endpoint: whe_ and 26 characters"));
@@ -75,7 +78,7 @@ pub(crate) static ENDPOINT_FIELDS: [&Field; 10] = [
     &BASIC_PASSWORD.field,
 ];
 /// The fields of *rotate secret*.
-pub(crate) static ROTATE_FIELDS: [&Field; 1] = [&PREVIOUS_SECRET_HOURS];
+pub(crate) static ROTATE_FIELDS: [&Field; 2] = [&PREVIOUS_SECRET_HOURS, &REPLACED.field];
 /// The fields of *replay event*.
 pub(crate) static REPLAY_FIELDS: [&Field; 1] = [&REPLAY_ENDPOINT.field];
 
@@ -127,7 +130,7 @@ named_schema! {
     pub(crate) CreateEndpointJson = create(Json);
     pub(crate) ChangeEndpointForm = change(Form);
     pub(crate) ChangeEndpointJson = change(Json);
-    pub(crate) RotateSecretBody = object(Json, "What becomes of the secret before.", None, &[optional(&PREVIOUS_SECRET_HOURS)]);
+    pub(crate) RotateSecretBody = object(Json, "What is replaced, and until when the one before signs.", None, &ROTATE_FIELDS.map(optional));
     pub(crate) ReplayBody = object(Json, "Which endpoint gets the event again.", None, &[optional(&REPLAY_ENDPOINT)]);
     pub(crate) EventChoice = enum_of("Name of an event, or `ALL`: every event, also those of later releases.", event_choices());
     pub(crate) SignatureWord = enum_of("How the webhooks are signed.", Signature::ALL.iter().map(|one| one.as_str()));

@@ -3,7 +3,7 @@
 use khata_domain::events::{DisabledBy, Payload};
 use khata_domain::words;
 use khata_present::schema::time;
-use khata_store::webhooks::{Endpoint, EndpointSettings};
+use khata_store::webhooks::{Endpoint, EndpointSettings, PreviousSecret};
 use khata_webhooks::WebhookSecret;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ pub(crate) struct WebhookEndpoint {
     allow_url_per_account: bool,
     #[schema(value_type = schema::SignatureWord)]
     signature: Signature,
-    /// The key that verifies signatures `v1a`: `whpk_` and base64; `null` with `signature` `v1`.
+    /// The key that verifies signatures `v1a`: `whpk_` and base64; `null` with `signature` `v1`. *Get the public keys* has it, too.
     #[schema(required, example = json!(null))]
     public_key: Option<String>,
     /// User name of the HTTP Basic credentials that Khata sends; `null` if it sends none.
@@ -64,6 +64,9 @@ pub(crate) struct WebhookEndpoint {
     /// Until when the secret before the last rotation signs, too; `null` if there is none.
     #[schema(required, format = DateTime, example = json!(null))]
     previous_secret_until: Option<String>,
+    /// Until when the key pair before the last rotation signs, too; `null` if there is none.
+    #[schema(required, format = DateTime, example = json!(null))]
+    previous_public_key_until: Option<String>,
     #[schema(required, format = DateTime, example = json!(null))]
     disabled_at: Option<String>,
     #[schema(required, value_type = Option<khata_present::DisabledBy>, example = json!(null))]
@@ -115,7 +118,7 @@ impl Shown {
             Some(_) => Signature::V1a,
         };
         let credentials = settings.credentials.as_ref();
-        let previous = settings.previous.as_ref();
+        let until = |previous: &Option<PreviousSecret>| previous.as_ref().map(|it| time(it.until));
         let shown = WebhookEndpoint {
             object: "webhook_endpoint",
             id: endpoint.id.to_string(),
@@ -130,7 +133,8 @@ impl Shown {
             signature,
             public_key,
             basic_user: credentials.map(|credentials| credentials.user.clone()),
-            previous_secret_until: previous.map(|previous| time(previous.until)),
+            previous_secret_until: until(&settings.previous),
+            previous_public_key_until: until(&settings.previous_signing_key),
             disabled_at: endpoint.disabled_at.map(time),
             disabled_by: endpoint.disabled_by,
             failing_since: endpoint.failing_since.map(time),

@@ -6,19 +6,17 @@ mod tests;
 use chrono::{DateTime, TimeDelta, Utc};
 use khata_domain::events::{EndpointId, EventName, Payload};
 use khata_store::webhooks::{
-    Change, Credentials, DEFAULT_CONCURRENCY, Endpoint, EndpointSettings, NewEndpoint,
-    PreviousSecret, shown_url,
+    Change, Credentials, DEFAULT_CONCURRENCY, Endpoint, EndpointSettings, NewEndpoint, shown_url,
 };
 use khata_webhooks::{BasicCredentials, EndpointUrl, WebhookSecret};
 use serde_json::{Map, Value};
-use zeroize::Zeroize;
 
 use crate::decode::Fields;
 use crate::error::{ApiError, Faults};
 use crate::schema::{
     ALLOW_URL_PER_ACCOUNT, BASIC_PASSWORD, BASIC_USER, CALLS_PER_SECOND, CONCURRENCY,
     ENDPOINT_FIELDS, ENDPOINT_URL, EVENT_NAMES, IS_ORDERED, PAYLOAD, PREVIOUS_SECRET_HOURS,
-    ROTATE_FIELDS, SIGNATURE, Signature,
+    REPLACED, ROTATE_FIELDS, SIGNATURE, Signature,
 };
 
 /// Hours for which the secret before signs if the merchant names no number.
@@ -121,6 +119,7 @@ impl CreateRequest {
             secret: new_secret(),
             previous: None,
             signing_key: (given.signature == Some(Signature::V1a)).then(new_signing_key),
+            previous_signing_key: None,
             credentials: given.credentials(),
         }
     }
@@ -197,12 +196,11 @@ impl ChangeRequest {
         let has_key = settings.signing_key.is_some();
         match given.signature {
             Some(Signature::V1) if has_key => {
-                settings.signing_key.zeroize();
-                settings.signing_key = None;
+                settings.replace_signing_key(None, None);
                 secrets.push("signing_key");
             }
             Some(Signature::V1a) if !has_key => {
-                settings.signing_key = Some(new_signing_key());
+                settings.replace_signing_key(Some(new_signing_key()), None);
                 secrets.push("signing_key");
             }
             Some(Signature::V1 | Signature::V1a) | None => {}
@@ -235,7 +233,9 @@ pub(super) fn to_store<'a>(
 
 /// A valid *rotate secret* call.
 pub(super) struct NewSecret {
-    /// Until when the secret before signs; `None`: no longer.
+    /// `V1`: the secret is replaced. `V1a`: the key pair.
+    replaced: Signature,
+    /// Until when the secret or the key pair before signs; `None`: no longer.
     until: Option<DateTime<Utc>>,
 }
 
@@ -246,21 +246,39 @@ impl NewSecret {
         let hours = fields
             .number(&PREVIOUS_SECRET_HOURS)
             .unwrap_or(DEFAULT_HOURS);
+        let replaced = fields.optional(&REPLACED).unwrap_or(Signature::V1);
         fields.only(&ROTATE_FIELDS);
         faults.check()?;
         Ok(Self {
+            replaced,
             until: (hours > 0).then(|| now + TimeDelta::hours(hours)),
         })
     }
 
-    /// Replaces the secret. Returns the names of the secrets that change.
-    pub(super) fn apply(&self, settings: &mut EndpointSettings) -> Vec<&'static str> {
-        if let Some(previous) = &mut settings.previous {
-            previous.secret.zeroize();
+    /// Replaces the secret or the key pair. Returns the names of the secrets that change.
+    pub(super) fn apply(
+        &self,
+        settings: &mut EndpointSettings,
+    ) -> Result<Vec<&'static str>, ApiError> {
+        match self.replaced {
+            Signature::V1 => {
+                settings.replace_secret(new_secret(), self.until);
+                Ok(vec!["secret"])
+            }
+            Signature::V1a if settings.signing_key.is_some() => {
+                settings.replace_signing_key(Some(new_signing_key()), self.until);
+                Ok(vec!["signing_key"])
+            }
+            Signature::V1a => Err(ApiError::field(
+                REPLACED.name,
+                "must be v1: the endpoint has no key pair; change the endpoint's signature to v1a to make one",
+            )),
         }
-        let secret = std::mem::replace(&mut settings.secret, new_secret());
-        settings.previous = self.until.map(|until| PreviousSecret { secret, until });
-        vec!["secret"]
+    }
+
+    /// Whether the reply shows the secret.
+    pub(super) fn is_secret(&self) -> bool {
+        self.replaced == Signature::V1
     }
 }
 

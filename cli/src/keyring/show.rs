@@ -91,11 +91,20 @@ impl Usage {
         Ok(Self { columns, others })
     }
 
-    /// Returns the number of values of this key by table.
+    /// Returns the number of values of this key by table, which may have several columns of them.
     fn by_table(&self, key: Option<u32>) -> impl Iterator<Item = (&'static str, i64)> {
-        let count = move |usage: &KeyUsage| usage.get(&key).copied().unwrap_or_default();
-        let columns = self.columns.iter();
-        columns.map(move |(column, usage)| (column.table(), count(usage)))
+        let mut tables: Vec<(&'static str, i64)> = Vec::with_capacity(self.columns.len());
+        for (column, usage) in &self.columns {
+            let count = usage.get(&key).copied().unwrap_or_default();
+            match tables
+                .iter_mut()
+                .find(|(table, _)| *table == column.table())
+            {
+                Some((_, sum)) => *sum += count,
+                None => tables.push((column.table(), count)),
+            }
+        }
+        tables.into_iter()
     }
 }
 

@@ -52,6 +52,7 @@ impl Add {
             secret: WebhookSecret::generate_symmetric().expose().to_string(),
             previous: None,
             signing_key: signing_key.map(|key| key.to_string()),
+            previous_signing_key: None,
             credentials: self.settings.credentials()?,
         };
         let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;

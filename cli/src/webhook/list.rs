@@ -3,7 +3,7 @@
 use khata_config::SandboxSettings;
 use khata_crypto::KeyringSettings;
 use khata_domain::events::DisabledBy;
-use khata_store::webhooks::{self, Endpoint};
+use khata_store::webhooks::{self, Endpoint, PreviousSecret};
 use serde_json::{Value, json};
 
 use super::settings::{public_key, unseal};
@@ -70,12 +70,15 @@ impl Show {
         let keyring = self.keyring.load(self.sandbox.sandbox_mode)?;
         let (_, FoundEndpoint { merchant, endpoint }) = self.which.find()?;
         let settings = unseal(&keyring, &endpoint)?;
-        let until = settings.previous.as_ref().map(|before| time(before.until));
+        let until = |before: &Option<PreviousSecret>| before.as_ref().map(|it| time(it.until));
+        let secret_until = until(&settings.previous);
+        let key_until = until(&settings.previous_signing_key);
         let user = settings.credentials.as_ref().map(|basic| &basic.user);
         let mut document = json_of(&endpoint);
         document["public_key"] = json!(public_key(&settings));
         document["basic_user"] = json!(user);
-        document["old_secret_until"] = json!(until);
+        document["old_secret_until"] = json!(secret_until);
+        document["old_public_key_until"] = json!(key_until);
         let types = joined_or(endpoint.event_names.iter().cloned(), "all");
         let per_second = endpoint
             .calls_per_second
@@ -97,7 +100,8 @@ impl Show {
             )
             .fact("basic user", or_none(user))
             .fact("public key", or_none(public_key(&settings)))
-            .fact("old secret signs until", or_none(until.as_ref()))
+            .fact("old secret signs until", or_none(secret_until.as_ref()))
+            .fact("old key pair signs until", or_none(key_until.as_ref()))
             .fact("created", time(endpoint.created_at))
             .fact("changed", time(endpoint.updated_at));
         self.which.common.print(&document, &facts.to_string())

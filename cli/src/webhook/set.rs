@@ -124,15 +124,12 @@ impl Set {
 
     /// Makes a key pair, or removes it.
     fn change_signing_key(&self, settings: &mut EndpointSettings) {
-        let key = &mut settings.signing_key;
         match self.settings.ed25519 {
-            Some(true) if key.is_none() => {
-                *key = Some(WebhookSecret::generate_asymmetric().expose().to_string());
+            Some(true) if settings.signing_key.is_none() => {
+                let key = WebhookSecret::generate_asymmetric().expose();
+                settings.replace_signing_key(Some(key.to_string()), None);
             }
-            Some(false) => {
-                key.zeroize();
-                *key = None;
-            }
+            Some(false) => settings.replace_signing_key(None, None),
             _ => {}
         }
     }

@@ -41,3 +41,4 @@ mod runbook;
 mod tenants;
 mod trace_sampling;
 mod validate;
+mod webhook_keys;

@@ -20,6 +20,8 @@ pub mod events;
 mod fields;
 pub mod gateway;
 pub mod ids;
+#[doc(hidden)]
+pub mod mutants;
 pub mod outcome;
 pub mod plan;
 pub mod routing;

@@ -1,11 +1,13 @@
 //! Counts of open validations and the state of gateway accounts, for metrics. Workers serve every merchant, so these
 //! statements read the rows of every merchant.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::budget;
 use super::column::row;
 use super::statement::statement;
+use khata_domain::events::{DisabledBy, EndpointId};
 use khata_domain::validation::MAX_FAILED_STEPS;
 use khata_domain::{MerchantId, ValidationState};
 
@@ -75,17 +77,17 @@ row! {
         #[diesel(column_name = merchant_id)]
         pub merchant: MerchantId,
         pub merchant_name: String,
-        /// Used share of this day's budget; 1: used up. A budget of 0 is used up.
+        /// Used share of this day's budget; 1: used up.
         pub used_share: f64,
     }
 }
 
-/// Reads every merchant's budget of this day.
+/// Reads the budgets of this day of all merchants that have one: a budget of 0 turns penny drops off.
 pub fn budgets(connection: &mut PgConnection) -> QueryResult<Vec<Budget>> {
     statement(format!(
-        "select m.id as merchant_id, m.name as merchant_name,
-            case m.penny_drops_per_day when 0 then 1 else {}::float8 / m.penny_drops_per_day end as used_share
+        "select m.id as merchant_id, m.name as merchant_name, {}::float8 / m.penny_drops_per_day as used_share
          from merchants m
+         where m.penny_drops_per_day > 0
          order by m.name",
         budget::drops_of("m.id")
     ))
@@ -168,6 +170,50 @@ pub const OPEN_DELIVERIES: &str = "
         order by d.due_at limit greatest($1 / (select count(*) from webhook_endpoints), 100)
     ) d
     group by 1, 2";
+
+row! {
+    /// A webhook endpoint that a rule disabled.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct DisabledEndpoint {
+        #[diesel(column_name = merchant_id)]
+        pub merchant: MerchantId,
+        pub id: EndpointId,
+        pub disabled_by: DisabledBy,
+        pub disabled_at: DateTime<Utc>,
+    }
+}
+
+/// Lists at most `limit` endpoints that a rule has disabled within 24 hours, the newest first.
+pub fn disabled_endpoints(
+    connection: &mut PgConnection,
+    limit: i64,
+) -> QueryResult<Vec<DisabledEndpoint>> {
+    statement(
+        "select merchant_id, id, disabled_by, disabled_at from webhook_endpoints
+         where disabled_by in ('FAILING', 'GONE') and disabled_at > now() - interval '24 hours' and deleted_at is null
+         order by disabled_at desc limit $1",
+    )
+    .bind(limit)
+    .load(connection)
+}
+
+/// Returns the age in seconds of the oldest event that readers do not see yet, because a transaction that began to write before it is
+/// still open; 0 if there is none. Reads one event of each merchant by the index of the positions.
+pub fn events_held_back(connection: &mut PgConnection) -> QueryResult<f64> {
+    statement(EVENTS_HELD_BACK).tuple(connection)
+}
+
+/// The statement, for the test that checks its plan.
+#[doc(hidden)]
+pub const EVENTS_HELD_BACK: &str = "
+    select coalesce(greatest(extract(epoch from now() - min(e.created_at)), 0), 0)::float8
+    from merchants m
+    cross join lateral (
+        select created_at from events
+        where merchant_id = m.id
+          and position >= (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+        order by position limit 1
+    ) e";
 
 row! {
     /// A merchant's API keys that expire soon.

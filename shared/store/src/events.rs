@@ -14,6 +14,7 @@ use super::accounts::{AccountRow, row_columns};
 use super::column::row;
 use super::statement::{rows, statement};
 use khata_domain::events::{EventId, EventName};
+use khata_domain::mutants::{self, Mutant};
 use khata_domain::validation::FailureCode;
 use khata_domain::{AccountStatus, MerchantId, Method, PendingReason, ValidationId};
 
@@ -147,12 +148,17 @@ pub fn list(
     } else {
         READ
     };
+    let horizon = if mutants::is_on(Mutant::EagerCursor) {
+        "true"
+    } else {
+        "position < (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+    };
     // Postgres reads the snapshot of the statement: an event below is committed or was never written.
     let mut events: Vec<Event> = statement(format!(
         "with e as materialized (
             select * from events
             where merchant_id = $1 and position >= $2 and (position, version, id) > ($2, $3, $4)
-              and position < (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+              and {horizon}
             order by position, version, id limit $5
          ), wanted as (
             select * from e where $6 or name = any ($7) order by position, version, id limit $8

@@ -16,7 +16,7 @@ pub use deliveries::{
 };
 pub use endpoints::{
     Change, DEFAULT_CONCURRENCY, Endpoint, MAX_ENDPOINTS, NewEndpoint, all, change, delete,
-    delete_expired, disable, enable, failing, find, insert, shown_url,
+    delete_expired, disable, enable, failing, find, find_by_id, insert, shown_url,
 };
 pub use owners::{Owned, acquire, owned, owned_by_others, release, renew};
 pub use replay::{

@@ -25,4 +25,6 @@ pub use request::{
     SIGNATURE_HEADER, TIMESTAMP_HEADER,
 };
 pub use schedule::{AfterAttempt, LAST_ATTEMPT, MAX_RETRY_AFTER, after_attempt};
-pub use signature::{MessageIdError, OutgoingMessage, SecretError, WebhookSecret, WebhookSecrets};
+pub use signature::{
+    MessageIdError, OutgoingMessage, SecretError, WebKey, WebhookSecret, WebhookSecrets,
+};

@@ -1,7 +1,8 @@
 //! Name resolution for webhooks: a connection gets the checked addresses and no others.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
@@ -10,13 +11,18 @@ use crate::address;
 
 /// Maximum number of lookups at once. A lookup holds its thread until the name server replies or the system gives up, also if
 /// its call has ended before.
-const MAX_LOOKUPS: usize = 64;
+const MAX_LOOKUPS: usize = 256;
+/// Maximum number of lookups of one host at once. The twenty endpoints of a merchant whose name servers do not reply leave most of
+/// the lookups to others.
+const MAX_LOOKUPS_OF_HOST: usize = 4;
 /// Maximum number of addresses that a connection tries, so that a name with thousands of addresses makes Khata scan no network.
 const MAX_ADDRESSES: usize = 8;
 
 /// The name resolution of the operating system.
 pub(crate) struct SystemResolver {
     lookups: Arc<Semaphore>,
+    /// The lookups of each host that calls look up now.
+    of_hosts: Mutex<HashMap<String, Weak<Semaphore>>>,
     sandbox_mode: bool,
 }
 
@@ -24,21 +30,38 @@ impl SystemResolver {
     pub(crate) fn new(sandbox_mode: bool) -> Self {
         Self {
             lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+            of_hosts: Mutex::default(),
             sandbox_mode,
         }
+    }
+
+    /// Returns the lookups of one host.
+    fn of_host(&self, host: &str) -> Arc<Semaphore> {
+        let of_hosts = self.of_hosts.lock();
+        let mut of_hosts = of_hosts.unwrap_or_else(PoisonError::into_inner);
+        if let Some(lookups) = of_hosts.get(host).and_then(Weak::upgrade) {
+            return lookups;
+        }
+        of_hosts.retain(|_, lookups| lookups.strong_count() > 0);
+        let lookups = Arc::new(Semaphore::new(MAX_LOOKUPS_OF_HOST));
+        of_hosts.insert(host.to_owned(), Arc::downgrade(&lookups));
+        lookups
     }
 }
 
 impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let lookups = Arc::clone(&self.lookups);
+        let (lookups, of_host) = (Arc::clone(&self.lookups), self.of_host(name.as_str()));
         let host = lookup_name(name.as_str(), self.sandbox_mode);
         Box::pin(async move {
             // A call that ends while it waits has used no thread.
-            let permit = lookups.acquire_owned().await?;
+            let permits = (
+                of_host.acquire_owned().await?,
+                lookups.acquire_owned().await?,
+            );
             let found = tokio::task::spawn_blocking(move || {
                 let found = (host.as_str(), 0).to_socket_addrs();
-                drop(permit);
+                drop(permits);
                 found
             });
             Ok(Box::new(found.await??) as Addrs)
@@ -117,6 +140,28 @@ mod tests {
         let resolver = SystemResolver::new(true);
         let found = resolver.resolve("localhost".parse().unwrap()).await;
         assert!(found.unwrap().all(|address| address.ip().is_loopback()));
+    }
+
+    #[tokio::test]
+    async fn a_host_has_a_part_of_the_lookups() {
+        let resolver = SystemResolver::new(true);
+        let held = resolver.of_host("localhost").acquire_many_owned(4).await;
+        tokio::select! {
+            biased;
+            _ = resolver.resolve("localhost".parse().unwrap()) => panic!("a fifth lookup does not wait"),
+            () = tokio::task::yield_now() => {}
+        }
+        assert_eq!(resolver.of_host("other.example").available_permits(), 4);
+        drop(held);
+        let found = resolver.resolve("localhost".parse().unwrap()).await;
+        assert!(found.is_ok());
+        resolver.of_host("third.example");
+        let hosts = resolver.of_hosts.lock().unwrap();
+        assert_eq!(
+            hosts.len(),
+            1,
+            "hosts without lookups are forgotten: {hosts:?}"
+        );
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use ed25519_dalek::{KEYPAIR_LENGTH, SECRET_KEY_LENGTH, Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
 use rand::Rng;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 const SYMMETRIC_PREFIX: &str = "whsec_";
@@ -97,6 +97,15 @@ impl fmt::Debug for OutgoingMessage {
     }
 }
 
+/// The members of an Ed25519 public key as a JSON Web Key (RFC 7517, RFC 8037) that depend on the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebKey {
+    /// The 32 bytes of the key, as base64url without padding.
+    pub x: String,
+    /// Thumbprint of the key (RFC 7638, SHA-256), as base64url without padding.
+    pub kid: String,
+}
+
 /// A secret that signs webhooks. Its memory is wiped when it is dropped, and `Debug` hides it.
 pub struct WebhookSecret(Key);
 
@@ -171,6 +180,17 @@ impl WebhookSecret {
         }
     }
 
+    /// Returns the public key as a JSON Web Key has it; `None` for a symmetric secret.
+    pub fn web_key(&self) -> Option<WebKey> {
+        let Key::Asymmetric(key) = &self.0 else {
+            return None;
+        };
+        let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
+        let required = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+        let kid = URL_SAFE_NO_PAD.encode(Sha256::digest(required));
+        Some(WebKey { x, kid })
+    }
+
     /// Returns the signature: `v1,…` or `v1a,…`.
     fn sign(&self, signed: &[u8]) -> String {
         match &self.0 {
@@ -210,24 +230,39 @@ fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     Ok(Zeroizing::new(buffer[..length].to_vec()))
 }
 
-/// The secrets of an endpoint: the newest one, and older ones while the merchant replaces them.
+/// The secrets of an endpoint: the newest one, further ones, and replaced ones until their ends.
 #[derive(Debug)]
 pub struct WebhookSecrets {
     newest: WebhookSecret,
-    older: Vec<WebhookSecret>,
+    /// Each with the Unix time in seconds from which it signs no more.
+    others: Vec<(WebhookSecret, Option<i64>)>,
 }
 
 impl WebhookSecrets {
-    /// Takes the secrets, the newest first.
-    pub fn new(newest: WebhookSecret, older: Vec<WebhookSecret>) -> Self {
-        Self { newest, older }
+    /// Takes the secrets that sign every message, the newest first.
+    pub fn new(newest: WebhookSecret, others: Vec<WebhookSecret>) -> Self {
+        let others = others.into_iter().map(|secret| (secret, None));
+        Self {
+            newest,
+            others: others.collect(),
+        }
     }
 
-    /// Returns the value of the header `webhook-signature`: one signature for each secret, with spaces between them. An
-    /// endpoint accepts a webhook if one of them matches.
+    /// Adds a replaced secret: it signs the messages of the attempts that begin before `until`.
+    #[must_use]
+    pub fn and_replaced(mut self, secret: WebhookSecret, until: DateTime<Utc>) -> Self {
+        self.others.push((secret, Some(until.timestamp())));
+        self
+    }
+
+    /// Returns the value of the header `webhook-signature`: one signature for each secret that signs at the message's time, with
+    /// spaces between them. An endpoint accepts a webhook if one of them matches.
     pub fn sign(&self, message: &OutgoingMessage) -> String {
         let signed = message.signed();
-        let secrets = std::iter::once(&self.newest).chain(&self.older);
+        let others = self.others.iter();
+        let others =
+            others.filter(|(_, until)| until.is_none_or(|until| message.timestamp < until));
+        let secrets = std::iter::once(&self.newest).chain(others.map(|(secret, _)| secret));
         let signatures: Vec<String> = secrets.map(|secret| secret.sign(&signed)).collect();
         signatures.join(" ")
     }
@@ -295,6 +330,32 @@ mod tests {
     }
 
     #[test]
+    fn a_replaced_secret_signs_until_its_end() {
+        let [_, secret, replaced] =
+            VECTORS.map(|(secret, ..)| WebhookSecret::parse(secret).unwrap());
+        let (_, id, time, body, _) = VECTORS[2];
+        let until = DateTime::from_timestamp(time + 1, 0).unwrap();
+        let secrets = WebhookSecrets::new(secret, Vec::new()).and_replaced(replaced, until);
+        let both = format!("{} {}", VECTORS[1].4, VECTORS[2].4);
+        assert_eq!(secrets.sign(&message(id, time, body)), both);
+        let later = secrets.sign(&message(id, time + 1, body));
+        assert!(later.starts_with("v1,") && !later.contains(' '), "{later}");
+    }
+
+    #[test]
+    fn a_web_key_has_the_thumbprint_of_rfc_8037() {
+        // Appendix A.1 to A.3 of RFC 8037.
+        let private = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
+        let private = URL_SAFE_NO_PAD.decode(private).unwrap();
+        let key = SigningKey::from_bytes(&private.try_into().unwrap());
+        let secret = WebhookSecret(Key::Asymmetric(Box::new(key)));
+        let key = secret.web_key().unwrap();
+        assert_eq!(key.x, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        assert_eq!(key.kid, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        assert!(WebhookSecret::generate_symmetric().web_key().is_none());
+    }
+
+    #[test]
     fn the_public_key_verifies_what_its_private_key_signs() {
         let secret = WebhookSecret::generate_asymmetric();
         let public_key = secret.public_key().unwrap();
@@ -349,7 +410,7 @@ mod tests {
         let secrets = WebhookSecrets::new(WebhookSecret::generate_asymmetric(), vec![secret]);
         assert_eq!(
             format!("{secrets:?}"),
-            "WebhookSecrets { newest: WebhookSecret(whsk_***), older: [WebhookSecret(whsec_***)] }"
+            "WebhookSecrets { newest: WebhookSecret(whsk_***), others: [(WebhookSecret(whsec_***), None)] }"
         );
         assert!(!format!("{:?}", message("evt_1", 1, "personal")).contains("personal"));
     }

@@ -347,12 +347,24 @@ async fn the_java_sample_accepts_only_what_khata_signed() {
 #[tokio::test]
 async fn the_published_python_library_verifies_webhooks() {
     let tools = tools().join("python");
-    verify(&tools.join("bin/python"), "verify.py", &tools).await;
+    let program = tools.join("bin/python");
+    let secret = WebhookSecret::generate_symmetric;
+    verify(&program, "verify.py", &tools, secret).await;
 }
 
 #[tokio::test]
 async fn the_published_node_library_verifies_webhooks() {
-    verify(Path::new("node"), "verify.mjs", &tools().join("node")).await;
+    let folder = tools().join("node");
+    let secret = WebhookSecret::generate_symmetric;
+    verify(Path::new("node"), "verify.mjs", &folder, secret).await;
+}
+
+#[tokio::test]
+async fn the_node_sample_verifies_v1a_signatures() {
+    let folder = folder();
+    let key = WebhookSecret::generate_asymmetric;
+    verify(Path::new("node"), "verify_v1a.mjs", &folder, key).await;
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 fn tools() -> PathBuf {
@@ -362,13 +374,22 @@ fn tools() -> PathBuf {
     )
 }
 
-/// Gives a published library requests that it must accept and others that it must refuse.
-async fn verify(interpreter: &Path, script: &str, folder: &Path) {
-    let secret = WebhookSecret::generate_symmetric();
+/// Gives a program requests that it must accept and others that it must refuse, signed with secrets of one kind.
+async fn verify(
+    interpreter: &Path,
+    script: &str,
+    folder: &Path,
+    generate: impl Fn() -> WebhookSecret,
+) {
+    let secret = generate();
+    let keys = secret
+        .web_key()
+        .map(|key| json!({ "kty": "OKP", "crv": "Ed25519", "x": key.x, "kid": key.kid }));
     let (now, body) = (Utc::now(), event("CUSTOMER_ACCOUNT_ACTIVE", 2));
     let request = |secrets: &WebhookSecrets, signed: &OutgoingMessage, sent: &Sent<'_>| {
         json!({
             "secret": secret.expose().as_str(),
+            "keys": { "keys": keys.iter().collect::<Vec<_>>() },
             "body": sent.body,
             "headers": {
                 "webhook-id": sent.id,
@@ -383,7 +404,7 @@ async fn verify(interpreter: &Path, script: &str, folder: &Path) {
         body: &body,
     };
     let signed = message("evt_a", now, &body);
-    let (own, other) = (only(&secret), only(&WebhookSecret::generate_symmetric()));
+    let (own, other) = (only(&secret), only(&generate()));
     let [newest, oldest] = rotating(&secret);
     let accepted = [&own, &newest, &oldest].map(|secrets| request(secrets, &signed, &sent));
     let refused = refused(&own, &other, now, &body);

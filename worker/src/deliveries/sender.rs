@@ -1,6 +1,5 @@
 //! Settings of an endpoint's calls, read from its row.
 
-use chrono::{DateTime, Utc};
 use khata_crypto::Keyring;
 use khata_domain::Payload;
 use khata_domain::events::EndpointId;
@@ -17,9 +16,7 @@ pub(super) struct EndpointSender {
     pub(super) credentials: Option<BasicCredentials>,
     id: EndpointId,
     allows_url_per_account: bool,
-    secrets: WebhookSecrets,
-    /// The secrets until this time, while the merchant replaces one.
-    rotating: Option<(WebhookSecrets, DateTime<Utc>)>,
+    pub(super) secrets: WebhookSecrets,
 }
 
 /// Why an endpoint gets no calls.
@@ -46,18 +43,13 @@ impl EndpointSender {
         let credentials = settings.credentials.as_ref();
         let credentials = credentials
             .map(|credentials| BasicCredentials::new(&credentials.user, &credentials.password));
-        let rotating = settings.previous.as_ref().map(|previous| {
-            let secrets = secrets(&settings, Some(&previous.secret));
-            secrets.map(|secrets| (secrets, previous.until))
-        });
         Ok(Self {
             url: EndpointUrl::parse(&settings.url, sandbox_mode)?,
             payload: endpoint.payload,
             credentials: credentials.transpose()?,
             id: endpoint.id,
             allows_url_per_account: endpoint.allows_url_per_account,
-            secrets: secrets(&settings, None)?,
-            rotating: rotating.transpose()?,
+            secrets: secrets(&settings)?,
         })
     }
 
@@ -71,35 +63,29 @@ impl EndpointSender {
         let url = EndpointUrl::parse(&account.url, true).ok()?;
         url.has_origin_of(&self.url).then_some(url)
     }
-
-    /// Returns the secrets that sign at this time.
-    pub(super) fn secrets(&self, now: DateTime<Utc>) -> &WebhookSecrets {
-        match &self.rotating {
-            Some((secrets, until)) if now < *until => secrets,
-            _ => &self.secrets,
-        }
-    }
 }
 
 /// Returns the secrets, the newest first.
-fn secrets(
-    settings: &EndpointSettings,
-    previous: Option<&String>,
-) -> Result<WebhookSecrets, SecretError> {
+fn secrets(settings: &EndpointSettings) -> Result<WebhookSecrets, SecretError> {
     let newest = WebhookSecret::parse(&settings.secret)?;
-    let others = settings.signing_key.iter().chain(previous);
-    let others: Result<Vec<_>, _> = others.map(|text| WebhookSecret::parse(text)).collect();
-    Ok(WebhookSecrets::new(newest, others?))
+    let key = settings.signing_key.as_deref().map(WebhookSecret::parse);
+    let mut secrets = WebhookSecrets::new(newest, key.transpose()?.into_iter().collect());
+    let previous = [&settings.previous, &settings.previous_signing_key];
+    for previous in previous.into_iter().flatten() {
+        let secret = WebhookSecret::parse(&previous.secret)?;
+        secrets = secrets.and_replaced(secret, previous.until);
+    }
+    Ok(secrets)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use bytes::Bytes;
-    use chrono::TimeDelta;
+    use chrono::{TimeDelta, Utc};
     use khata_crypto::KeyringFile;
     use khata_domain::MerchantId;
     use khata_domain::events::{EndpointId, EndpointKey};
-    use khata_store::webhooks::{Credentials, PreviousSecret};
+    use khata_store::webhooks::Credentials;
     use khata_webhooks::OutgoingMessage;
 
     use super::*;
@@ -114,6 +100,7 @@ pub(super) mod tests {
             secret: WebhookSecret::generate_symmetric().expose().to_string(),
             previous: None,
             signing_key: None,
+            previous_signing_key: None,
             credentials: None,
         }
     }
@@ -153,25 +140,35 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_replaced_secret_signs_until_its_end() {
+    fn replaced_secrets_and_keys_sign_until_their_ends() {
         let (keyring, key, now) = (keyring(), key(), Utc::now());
         let mut settings = settings();
-        settings.signing_key = Some(WebhookSecret::generate_asymmetric().expose().to_string());
-        settings.previous = Some(PreviousSecret {
-            secret: WebhookSecret::generate_symmetric().expose().to_string(),
-            until: now + TimeDelta::hours(24),
-        });
+        let signing_key = || Some(WebhookSecret::generate_asymmetric().expose().to_string());
+        settings.signing_key = signing_key();
+        let secret = WebhookSecret::generate_symmetric().expose().to_string();
+        settings.replace_secret(secret, Some(now + TimeDelta::hours(24)));
+        settings.replace_signing_key(signing_key(), Some(now + TimeDelta::hours(48)));
         let sender = EndpointSender::new(&row(&keyring, key, &settings), &keyring, true).unwrap();
-        let message = OutgoingMessage::new("evt_1", now, Bytes::from_static(b"{}")).unwrap();
-        for (hours, count) in [(0, 3), (23, 3), (24, 2), (100, 2)] {
-            let secrets = sender.secrets(now + TimeDelta::hours(hours));
-            let signatures = secrets.sign(&message);
-            assert_eq!(
-                signatures.split(' ').count(),
-                count,
-                "{hours} h: {signatures}"
-            );
+        for (hours, versions) in [
+            (0, "v1 v1a v1 v1a"),
+            (23, "v1 v1a v1 v1a"),
+            (24, "v1 v1a v1a"),
+            (47, "v1 v1a v1a"),
+            (48, "v1 v1a"),
+            (100, "v1 v1a"),
+        ] {
+            let sent_at = now + TimeDelta::hours(hours);
+            let body = Bytes::from_static(b"{}");
+            let message = OutgoingMessage::new("evt_1", sent_at, body).unwrap();
+            let signatures = sender.secrets.sign(&message);
+            let signed: Vec<&str> = signatures
+                .split(' ')
+                .filter_map(|signature| Some(signature.split_once(',')?.0))
+                .collect();
+            assert_eq!(signed.join(" "), versions, "{hours} h: {signatures}");
         }
+        settings.replace_signing_key(None, None);
+        assert!(settings.previous_signing_key.is_none());
     }
 
     #[test]

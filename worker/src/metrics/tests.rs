@@ -131,6 +131,7 @@ fn the_page_lists_every_metric() {
         .possible_double_drops
         .get_or_create(&account())
         .inc();
+    metrics.alerts_posted(true);
     let differences = page::differences(
         include_str!("../../../docs/metrics.md"),
         "khata-worker",

@@ -1,40 +1,46 @@
 //! Records the attempt of a processed validation in its span, and logs the result.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use khata_domain::attempt::{Attempt, not_understood};
 use khata_domain::validation::{Decision, Next};
 use khata_domain::{Class, GatewayAccountId};
 use khata_gateways::Advanced;
+use moka::sync::Cache;
 use tracing::{Span, debug, error, info, warn};
 
 use crate::commits::Work;
 use crate::directory::Entry;
 
-/// Time between two warnings of the same unread fields of one gateway account.
+/// Time between two warnings of the same unread fields, or of the same unknown code, of one gateway account.
 const WARN_INTERVAL: Duration = Duration::from_mins(1);
+/// Maximum number of unknown codes of one gateway account that are logged within this time: a gateway that puts an id into its codes has
+/// another code in every response.
+const MAX_CODES: u64 = 8;
 
 /// Logs results of attempts.
 pub(crate) struct ResultLog {
     /// The unread fields that were logged within the last minute: a gateway that changes a field changes it in every response. The
     /// metrics count every one.
-    warned: moka::sync::Cache<(GatewayAccountId, String), ()>,
+    fields: Cache<(GatewayAccountId, String), ()>,
+    /// The unknown codes that were logged within the last minute, by their hashes modulo [`MAX_CODES`].
+    codes: Cache<(GatewayAccountId, u64), ()>,
 }
 
 impl ResultLog {
     pub(crate) fn new() -> Self {
-        let warned = moka::sync::Cache::builder()
-            .max_capacity(1_000)
-            .time_to_live(WARN_INTERVAL)
-            .build();
-        Self { warned }
+        Self {
+            fields: last_minute(),
+            codes: last_minute(),
+        }
     }
 
     /// Logs the result of an attempt.
     pub(super) fn write(&self, work: &Work, entry: &Entry, attempt: &Attempt, advanced: &Advanced) {
         let fields = not_understood(&advanced.result).join(", ");
         let line = (entry.account.id, fields);
-        if !line.1.is_empty() && self.warned.entry_by_ref(&line).or_insert(()).is_fresh() {
+        if !line.1.is_empty() && self.fields.entry_by_ref(&line).or_insert(()).is_fresh() {
             let (key, account) = (work.claimed.key, work.claimed.account);
             warn!(
                 merchant_id = %key.merchant, account_id = %account, validation_id = %key.id,
@@ -42,8 +48,28 @@ impl ResultLog {
                 "gateway response not understood: these fields were left out"
             );
         }
-        log_result(work, entry, attempt, advanced);
+        let is_bounded = matches!(
+            &advanced.result,
+            Ok(response) if response.unlisted && response.class != Class::Misconfigured
+        );
+        if !is_bounded || self.may_warn(entry.account.id, &advanced.decision.attempt.code) {
+            log_result(work, entry, attempt, advanced);
+        }
     }
+
+    /// Returns whether an unknown code may be logged now.
+    fn may_warn(&self, account: GatewayAccountId, code: &str) -> bool {
+        let mut hash = DefaultHasher::new();
+        code.hash(&mut hash);
+        let line = (account, hash.finish() % MAX_CODES);
+        self.codes.entry(line).or_insert(()).is_fresh()
+    }
+}
+
+/// Returns a cache of lines that forgets each after [`WARN_INTERVAL`].
+fn last_minute<L: Eq + Hash + Send + Sync + 'static>() -> Cache<L, ()> {
+    let cache = Cache::builder().max_capacity(1_000);
+    cache.time_to_live(WARN_INTERVAL).build()
 }
 
 pub(super) fn record_attempt(entry: &Entry, attempt: &Attempt) {
@@ -86,5 +112,22 @@ fn log_result(work: &Work, entry: &Entry, attempt: &Attempt, advanced: &Advanced
             merchant_id = %key.merchant, account_id = %account, validation_id = %key.id, gateway, code, class,
             until = %until.to_rfc3339(), "validation not final yet"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_code_is_logged_once_a_minute_and_a_gateway_account_has_a_bounded_number_of_lines()
+    {
+        let log = ResultLog::new();
+        let (one, other) = (GatewayAccountId::new(), GatewayAccountId::new());
+        assert!(log.may_warn(one, "NEW_CODE"));
+        assert!(!log.may_warn(one, "NEW_CODE"));
+        assert!(log.may_warn(other, "NEW_CODE"));
+        let lines = (0..1_000).filter(|number| log.may_warn(one, &format!("ERROR {number}")));
+        assert_eq!(lines.count(), 7, "besides the first code");
     }
 }

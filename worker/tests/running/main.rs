@@ -4,6 +4,7 @@
 mod deliveries;
 mod faults;
 mod money;
+mod operator_alerts;
 mod queues;
 mod receiver;
 mod sandbox;

@@ -304,6 +304,7 @@ impl Workshop {
             secret: secret.expose().to_string(),
             previous: None,
             signing_key: None,
+            previous_signing_key: None,
             credentials: None,
         };
         let sealed = settings.seal(&self.keyring, key);

@@ -252,7 +252,7 @@ fn a_replaced_secret_signs_until_its_time() {
         let before = settings.secret.clone();
         let body = decode(Some(FORM), body.as_bytes()).unwrap();
         let new = NewSecret::read(&body, now).unwrap();
-        assert_eq!(new.apply(&mut settings), ["secret"]);
+        assert_eq!(new.apply(&mut settings).ok().unwrap(), ["secret"]);
         assert_ne!(settings.secret, before);
         let previous = settings.previous.as_ref();
         let kept = previous.map(|previous| (previous.secret.as_str(), previous.until));
@@ -263,6 +263,38 @@ fn a_replaced_secret_signs_until_its_time() {
     }
     let body = decode(Some(FORM), b"previous_secret_hours=169").unwrap();
     assert!(NewSecret::read(&body, now).is_err());
+}
+
+#[test]
+fn a_key_pair_is_replaced_in_place_of_the_secret() {
+    let now = Utc::now();
+    let read = |body: &str| {
+        let body = decode(Some(FORM), body.as_bytes()).unwrap();
+        NewSecret::read(&body, now)
+    };
+    let new = read("signature=v1a&previous_secret_hours=48").unwrap();
+    let body = format!("url={URL}");
+    let mut settings = create(FORM, &body).unwrap().settings();
+    let problems = faults(new.apply(&mut settings).unwrap_err());
+    assert!(
+        problems[0].starts_with("signature: must be v1"),
+        "{problems:?}"
+    );
+    let mut settings = create(FORM, &format!("{body}&signature=v1a"))
+        .unwrap()
+        .settings();
+    let before = settings.clone();
+    assert_eq!(new.apply(&mut settings).ok().unwrap(), ["signing_key"]);
+    assert_eq!(settings.secret, before.secret);
+    assert_ne!(settings.signing_key, before.signing_key);
+    let previous = settings.previous_signing_key.as_ref().unwrap();
+    assert_eq!(Some(&previous.secret), before.signing_key.as_ref());
+    assert_eq!(previous.until, now + TimeDelta::hours(48));
+    assert!(read("signature=v2").is_err());
+    // Without v1a no key pair is left.
+    let v1 = change(r#"{"signature":"v1"}"#).unwrap();
+    assert_eq!(v1.apply(&mut endpoint(), &mut settings), ["signing_key"]);
+    assert!(settings.signing_key.is_none() && settings.previous_signing_key.is_none());
 }
 
 #[test]

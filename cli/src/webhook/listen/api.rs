@@ -64,7 +64,7 @@ pub(super) enum FetchError {
 }
 
 #[derive(Deserialize)]
-struct List {
+struct Reply {
     list: Vec<Box<RawValue>>,
     has_more: bool,
     cursor: Option<String>,
@@ -145,7 +145,7 @@ impl Listed {
 
 /// Parses a list of events; keeps the bytes of each.
 fn page(body: &str) -> Option<Page> {
-    let list: List = serde_json::from_str(body).ok()?;
+    let list: Reply = serde_json::from_str(body).ok()?;
     let events = list.list.into_iter().map(|raw| {
         let head: Head = serde_json::from_str(raw.get()).ok()?;
         Some(Listed {

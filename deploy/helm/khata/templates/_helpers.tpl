@@ -31,7 +31,7 @@ labels:
   {{- include "khata.selector" .component | nindent 2 }}
 {{- $annotations := .root.Values.pods.annotations }}
 {{- if ne .component "migrate" }}
-{{- $annotations = merge (dict "checksum/settings" (toYaml .root.Values.settings | sha256sum)) $annotations }}
+{{- $annotations = merge (dict "checksum/settings" (printf "%s%s" (toYaml .root.Values.settings) (toYaml .root.Values.monitoring) | sha256sum)) $annotations }}
 {{- end }}
 {{- with $annotations }}
 annotations:
@@ -132,5 +132,5 @@ helm.sh/hook-delete-policy: before-hook-creation
 
 {{/* The paths that merchants and gateways call. Health, the version and /docs stay within the cluster. */}}
 {{- define "khata.paths" -}}
-/customers /banks /events /webhook-endpoints /gateways
+/customers /banks /events /webhook-endpoints /.well-known/webhooks /gateways
 {{- end }}

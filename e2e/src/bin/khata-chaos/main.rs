@@ -1,154 +1,139 @@
-//! `khata-chaos [SCENARIO]…`: produces faults and checks that no account is lost and no rupee is paid twice; all faults if
-//! none is named. The scenario `kills` creates accounts while it kills and restarts the worker, RabbitMQ and Postgres of a
-//! local stack; each of the others has a stack of its own. `make chaos` runs it.
+//! `khata-chaos [--seed SEED] [--soak HOURS | --mutants] [SCENARIO]…`: produces faults and checks that Khata keeps its promises; all
+//! scenarios once if none is named. Scenarios under load write a history, which `khata-check` judges (docs/proof.md); the
+//! others produce one fault or one overload each and check its figures. `make chaos` and `make soak` run it.
 
-mod accounts;
+mod client;
 mod fairness;
 mod faults;
-mod report;
+mod history;
+mod injections;
+mod load;
+mod mutants;
+mod random;
+mod receiver;
+mod run;
 mod scenarios;
-mod stack;
+mod servers;
 mod steps;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
-use khata_e2e::{Api, Behaviour, Sandbox};
+use anyhow::{Context, Result, bail};
 
-use crate::accounts::{Posted, create_all};
-use crate::report::{Findings, judge};
-use crate::stack::Stack;
+/// The arguments of the command line.
+struct Arguments {
+    seed: u64,
+    /// Go on with new seeds for this time.
+    soak: Option<Duration>,
+    /// The scenarios are deliberate faults of Khata, which must be found.
+    mutants: bool,
+    scenarios: Vec<String>,
+}
 
-const KILLS: &str = "kills";
-/// Accounts created while the worker and the broker are killed.
-const ACCOUNTS: usize = 1_000;
-/// Accounts created while Postgres is killed.
-const MORE_ACCOUNTS: usize = 200;
-const WORKER_KILLS: usize = 10;
-/// Delay of the gateway's responses, so that a kill interrupts open calls.
-const GATEWAY_LATENCY_MS: u64 = 100;
-const PROGRESS: &str = "  [{bar:40}] {pos} of {len} kills, {elapsed}";
-/// Maximum time from the last kill to the last outcome.
-const TIMEOUT: Duration = Duration::from_mins(4);
+impl Arguments {
+    fn parse() -> Result<Self> {
+        let mut parsed = Self {
+            seed: history::now() % 1_000_000,
+            soak: None,
+            mutants: false,
+            scenarios: Vec::new(),
+        };
+        let mut given = std::env::args().skip(1);
+        while let Some(argument) = given.next() {
+            match argument.as_str() {
+                "--seed" => {
+                    let seed = given.next().context("--seed needs a number")?;
+                    parsed.seed = seed.parse().context("--seed needs a number")?;
+                }
+                "--soak" => {
+                    let hours = given.next().context("--soak needs a number of hours")?;
+                    let hours: f64 = hours.parse().context("--soak needs a number of hours")?;
+                    parsed.soak = Some(Duration::try_from_secs_f64(hours * 3_600.0)?);
+                }
+                "--mutants" => parsed.mutants = true,
+                name if parsed.names().contains(&name) => parsed.scenarios.push(argument),
+                other => bail!(
+                    "no scenario {other:?}; name some of {}",
+                    parsed.names().join(", ")
+                ),
+            }
+        }
+        if parsed.scenarios.is_empty() {
+            let all = match parsed.soak {
+                Some(_) => scenarios::loaded_names(),
+                None => parsed.names(),
+            };
+            parsed.scenarios = all.into_iter().map(str::to_owned).collect();
+        }
+        Ok(parsed)
+    }
+
+    /// Returns the names that may be given.
+    fn names(&self) -> Vec<&'static str> {
+        if self.mutants {
+            mutants::names()
+        } else {
+            scenarios::names()
+        }
+    }
+}
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    let named: Vec<String> = std::env::args().skip(1).collect();
-    let all = || [KILLS].into_iter().chain(scenarios::NAMES);
-    let chosen = if named.is_empty() {
-        all().map(str::to_owned).collect()
-    } else {
-        named
+    let arguments = match Arguments::parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("khata-chaos: {error:#}");
+            return ExitCode::from(2);
+        }
     };
+    let began = Instant::now();
     let mut failed = Vec::new();
-    for name in chosen {
-        let began = Instant::now();
-        let result = if name == KILLS {
-            kills().await
-        } else {
-            scenarios::run(&name).await
-        };
-        let seconds = began.elapsed().as_secs();
-        match result {
-            Ok(figures) => println!("  {name:<16} held    {seconds:>4} s  {figures}"),
-            Err(error) => {
-                println!("  {name:<16} BROKEN  {seconds:>4} s  {error:#}");
-                failed.push(name);
+    let mut seed = arguments.seed;
+    loop {
+        for name in &arguments.scenarios {
+            if !run(name, seed, arguments.mutants).await {
+                failed.push((name, seed));
             }
+        }
+        match arguments.soak {
+            Some(time) if began.elapsed() < time => seed += 1,
+            _ => break,
         }
     }
     if failed.is_empty() {
-        println!("khata-chaos: every promise held");
+        if arguments.mutants {
+            println!("khata-chaos: every deliberate fault was found");
+        } else {
+            println!("khata-chaos: every promise held");
+        }
         return ExitCode::SUCCESS;
     }
-    println!(
-        "khata-chaos: broken; run one again with: make chaos SCENARIO={}",
-        failed[0]
-    );
+    println!("khata-chaos: broken; run again with:");
+    let target = if arguments.mutants {
+        "mutants"
+    } else {
+        "chaos"
+    };
+    for (name, seed) in failed {
+        println!("  make {target} SCENARIO={name} SEED={seed}");
+    }
     ExitCode::FAILURE
 }
 
-async fn kills() -> anyhow::Result<String> {
-    let findings = run().await?;
-    findings.print();
-    anyhow::ensure!(findings.are_good(), "see above");
-    Ok("no account lost, none paid twice".to_owned())
-}
-
-async fn run() -> anyhow::Result<Findings> {
-    let mut stack = Stack::from_environment()?;
-    let api = Api::new(stack.get("KHATA_API_URL")?, stack.get("KHATA_API_KEY")?)?;
-    let sandbox = Sandbox::new(stack.get("KHATA_SANDBOX_URL")?);
-    println!(
-        "khata-chaos: {ACCOUNTS} accounts, the worker killed {WORKER_KILLS} times, RabbitMQ once"
-    );
-    // The first worker may have a long lease; the killed ones must have a short one.
-    stack.kill("WORKER")?;
-    stack.up().await?;
-    sandbox
-        .set_behaviour(Behaviour {
-            latency_ms: GATEWAY_LATENCY_MS,
-            ..Behaviour::default()
-        })
-        .await?;
-
-    // The stack may have been used before: it has other customers, and drops in the ledger.
-    let began = chrono::Utc::now().format("%Y%m%d_%H%M%S");
-    // The bar appears on a terminal only.
-    let progress = ProgressBar::new(WORKER_KILLS as u64)
-        .with_style(ProgressStyle::with_template(PROGRESS)?.progress_chars("=> "));
-    let drops_before = sandbox.drops().await?.total;
-    let mut findings = Findings::default();
-    let mut posted = create_during(&api, format!("chaos_{began}"), ACCOUNTS, async || {
-        for kill in 1..=WORKER_KILLS {
-            tokio::time::sleep(Duration::from_millis(300 + 137 * kill as u64 % 700)).await;
-            stack.kill("WORKER")?;
-            *findings.kills.entry("worker").or_default() += 1;
-            findings.leases.extend(stack.leases()?);
-            if kill == WORKER_KILLS / 2 {
-                stack.kill("RABBITMQ")?;
-                *findings.kills.entry("RabbitMQ").or_default() += 1;
-            }
-            stack.up().await?;
-            progress.inc(1);
-        }
-        Ok(())
-    })
-    .await?;
-    progress.finish_and_clear();
-    println!("khata-chaos: {MORE_ACCOUNTS} more accounts, Postgres killed once");
-    let name = format!("chaos_{began}_postgres");
-    let more = create_during(&api, name, MORE_ACCOUNTS, async || {
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        stack.kill("POSTGRES")?;
-        *findings.kills.entry("Postgres").or_default() += 1;
-        stack.up().await
-    });
-    posted.extend(more.await?);
-    let quiet = Instant::now();
-    sandbox.set_behaviour(Behaviour::default()).await?;
-    let until = quiet + TIMEOUT;
-    judge(&api, &sandbox, posted, drops_before, until, &mut findings).await?;
-    findings.settled_after = quiet.elapsed();
-    Ok(findings)
-}
-
-/// Creates accounts in the background while `trouble` runs, at an even rate, so that it lasts as long.
-async fn create_during(
-    api: &Api,
-    name: String,
-    count: usize,
-    trouble: impl AsyncFnOnce() -> anyhow::Result<()>,
-) -> anyhow::Result<Vec<Posted>> {
-    let is_over = Arc::new(AtomicBool::new(false));
-    let creating = tokio::spawn(create_all(api.clone(), name, count, Arc::clone(&is_over)));
-    let troubled = trouble().await;
-    // The remaining accounts are created at once.
-    is_over.store(true, Ordering::Relaxed);
-    troubled?;
-    creating.await.context("creating accounts failed")?
+/// Runs a scenario and prints its line of the table. Returns whether every promise held.
+async fn run(name: &str, seed: u64, is_mutant: bool) -> bool {
+    let began = Instant::now();
+    let result = if is_mutant {
+        mutants::run(name, seed).await
+    } else {
+        scenarios::run(name, seed).await
+    };
+    let seconds = began.elapsed().as_secs();
+    match &result {
+        Ok(figures) => println!("  {name:<16} seed {seed:<7} held    {seconds:>4} s  {figures}"),
+        Err(error) => println!("  {name:<16} seed {seed:<7} BROKEN  {seconds:>4} s  {error:#}"),
+    }
+    result.is_ok()
 }

@@ -1,12 +1,101 @@
-//! The scenarios: one fault or one overload each, in a stack of its own. A scenario returns its figures, and fails if a promise
-//! of `docs/reliability.md` is broken.
+//! The scenarios, and what each needs.
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use crate::injections::{Injection as I, MIXED};
+use crate::random::Random;
+use crate::run::{Run, Start};
 use crate::{fairness, faults};
 
-/// All scenarios, in the order in which they run.
-pub(crate) const NAMES: [&str; 15] = [
+/// All gateways that can say what became of a call.
+const RECOVERABLE: &[&str] = &["CASHFREE", "RAZORPAY", "DECENTRO"];
+const SETU: &[&str] = &["SETU"];
+
+/// A scenario under load: these faults one after another, with pauses between them.
+struct Loaded {
+    name: &'static str,
+    gateways: &'static [&'static str],
+    faults: &'static [I],
+    /// Percentage of webhooks whose first attempt fails.
+    failing_webhooks: usize,
+}
+
+const fn at(gateways: &'static [&'static str], name: &'static str, faults: &'static [I]) -> Loaded {
+    Loaded {
+        name,
+        gateways,
+        faults,
+        failing_webhooks: 6,
+    }
+}
+
+/// Number of faults of the scenario `mix`, which chooses them by its seed.
+const MIXED_FAULTS: usize = 7;
+pub(crate) const MIX: &str = "mix";
+
+/// Scenarios under load, the most dangerous first.
+const LOADED: &[Loaded] = &[
+    at(
+        RECOVERABLE,
+        "worker-kill",
+        &[I::KillWorker, I::KillWorker, I::KillWorker, I::KillWorker],
+    ),
+    at(RECOVERABLE, "worker-pause", &[I::PauseWorker(60)]),
+    at(RECOVERABLE, "frozen-call", &[I::FreezeCalls]),
+    at(
+        RECOVERABLE,
+        "api-kill",
+        &[I::KillApi, I::PauseApi, I::KillApi],
+    ),
+    at(
+        RECOVERABLE,
+        "postgres-stop",
+        &[I::StopPostgres, I::KillPostgres, I::StopPostgres],
+    ),
+    at(
+        RECOVERABLE,
+        "postgres-cut",
+        &[
+            I::ResetPostgres,
+            I::KillBackends,
+            I::ResetPostgres,
+            I::KillBackends,
+        ],
+    ),
+    at(RECOVERABLE, "postgres-silent", &[I::SilencePostgres]),
+    at(
+        RECOVERABLE,
+        "idle-transaction",
+        &[I::IdleTransaction, I::KillWorker],
+    ),
+    at(RECOVERABLE, "broker-wipe", &[I::WipeBroker, I::KillBroker]),
+    at(RECOVERABLE, "broker-cut", &[I::CutBroker, I::HangBroker]),
+    at(
+        RECOVERABLE,
+        "lost-responses",
+        &[I::LoseResponses, I::SlowGateways, I::DelayRequests],
+    ),
+    at(SETU, "setu", &[I::LoseResponses, I::KillWorker]),
+    Loaded {
+        failing_webhooks: 25,
+        ..at(
+            RECOVERABLE,
+            "receivers",
+            &[I::ReceiverDown, I::KillWorker, I::ReceiverDown],
+        )
+    },
+    at(
+        RECOVERABLE,
+        "operator",
+        &[I::DisableGateway, I::RestartAll, I::RotateKeyring],
+    ),
+    at(RECOVERABLE, MIX, &[]),
+];
+
+/// Scenarios with a stack and assertions of their own: one fault or one overload each.
+const SINGLE: [&str; 15] = [
     "stop",
     "silent-postgres",
     "late-call",
@@ -24,8 +113,30 @@ pub(crate) const NAMES: [&str; 15] = [
     "awaited",
 ];
 
+/// Returns the names of all scenarios, in the order in which they run.
+pub(crate) fn names() -> Vec<&'static str> {
+    loaded_names().into_iter().chain(SINGLE).collect()
+}
+
+/// Returns the names of the scenarios under load, which a seed decides.
+pub(crate) fn loaded_names() -> Vec<&'static str> {
+    LOADED.iter().map(|scenario| scenario.name).collect()
+}
+
 /// Runs a scenario and returns its figures.
-pub(crate) async fn run(name: &str) -> Result<String> {
+pub(crate) async fn run(name: &str, seed: u64) -> Result<String> {
+    run_with(name, seed, None).await
+}
+
+/// Runs a scenario, with a deliberate fault of Khata if it is one under load.
+pub(crate) async fn run_with(
+    name: &str,
+    seed: u64,
+    mutant: Option<&'static str>,
+) -> Result<String> {
+    if let Some(scenario) = LOADED.iter().find(|scenario| scenario.name == name) {
+        return run_loaded(scenario, seed, mutant).await;
+    }
     match name {
         "stop" => faults::stop().await,
         "silent-postgres" => faults::silent_postgres().await,
@@ -42,6 +153,50 @@ pub(crate) async fn run(name: &str) -> Result<String> {
         "full-gateway" => fairness::full_gateway().await,
         "short-quota" => fairness::short_quota().await,
         "awaited" => fairness::awaited().await,
-        _ => bail!("no scenario {name:?}; name kills, or {}", NAMES.join(", ")),
+        _ => bail!("no scenario {name:?}; name one of {}", names().join(", ")),
     }
+}
+
+async fn run_loaded(scenario: &Loaded, seed: u64, mutant: Option<&'static str>) -> Result<String> {
+    let mut random = Random::of(seed, 99);
+    let mixed: Vec<I> = (0..MIXED_FAULTS).map(|_| random.pick(MIXED)).collect();
+    let faults = if scenario.faults.is_empty() {
+        &mixed
+    } else {
+        scenario.faults
+    };
+    let mut run = Run::start(Start {
+        name: scenario.name,
+        seed,
+        gateways: scenario.gateways,
+        failing_webhooks: scenario.failing_webhooks,
+        mutant,
+    })
+    .await?;
+    let folder = run.folder();
+    let result = async move {
+        for fault in faults {
+            tokio::time::sleep(random.milliseconds(1_500, 4_000)).await;
+            run.inject(*fault).await?;
+        }
+        run.judge().await
+    }
+    .await;
+    result.map_err(|error| match keep(&folder, scenario.name, seed) {
+        Ok(kept) => error.context(format!("history and logs are in {}", kept.display())),
+        Err(failure) => error.context(format!("history and logs are lost: {failure:#}")),
+    })
+}
+
+/// Moves the folder of a failed run to a place where the next run does not remove it. Returns the place.
+fn keep(folder: &Path, name: &str, seed: u64) -> Result<PathBuf> {
+    let programs = std::env::current_exe()?;
+    let all = programs.with_file_name("chaos");
+    std::fs::create_dir_all(&all)?;
+    let kept = all.join(format!("{name}-{seed}"));
+    if kept.exists() {
+        std::fs::remove_dir_all(&kept)?;
+    }
+    std::fs::rename(folder, &kept)?;
+    Ok(kept)
 }

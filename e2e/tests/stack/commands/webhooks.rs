@@ -96,7 +96,20 @@ async fn an_endpoint_is_added_changed_and_deleted_by_commands() -> Result<()> {
         changed["changed"]["calls_per_second"],
         json!({"from": 50, "to": null})
     );
+    let pair = webhook(&stack, &["rotate-secret", id], &["--ed25519"])?;
+    assert_ne!(pair["public_key"], added["public_key"]);
+    assert_eq!(pair.get("secret"), None, "the secret stays");
+    let shown = webhook(&stack, &["show", id], &[])?;
+    assert_eq!(shown["public_key"], pair["public_key"]);
+    assert_eq!(shown["old_public_key_until"], pair["old_public_key_until"]);
+    assert!(shown["old_public_key_until"].is_string(), "{shown}");
     assert_eq!(set(&["--ed25519", "false"])?["public_key"], Value::Null);
+    let none = [
+        &["webhook", "rotate-secret", id, "--ed25519"],
+        &MERCHANT[..],
+    ]
+    .concat();
+    assert_fails(&stack, &none, 1, "has no key pair")?;
 
     let rotated = webhook(&stack, &["rotate-secret", id], &[])?;
     assert_ne!(rotated["secret"], added["secret"]);
@@ -138,6 +151,7 @@ async fn an_endpoint_is_added_changed_and_deleted_by_commands() -> Result<()> {
             "webhook.add",
             "webhook.set",
             "webhook.set",
+            "webhook.rotate-secret",
             "webhook.set",
             "webhook.rotate-secret",
             "webhook.rotate-secret",

@@ -8,6 +8,7 @@ use crate::account::AccountKind;
 use crate::attempt::{Attempt, AttemptState, NextAction};
 use crate::gateway::Method;
 use crate::ids::{AttemptReference, GatewayAccountId};
+use crate::mutants::{self, Mutant};
 use crate::outcome::{Class, FailureCode, Outcome};
 use crate::routing::{Candidate, Choice, Ineligible, PriorAttempt, choose};
 use crate::traffic::{PostponeReason, Postponed};
@@ -54,7 +55,9 @@ pub(super) fn new_attempt(
                 new_attempt: Some(NewAttempt {
                     choice: reason,
                     possible_double_drop: moves_money
-                        && any(&|prior| routes.is_lost_payment(prior)),
+                        && any(&|prior| routes.is_lost_payment(prior))
+                        && !mutants::is_on(Mutant::NoFlag)
+                        && !mutants::is_on(Mutant::NoRecovery),
                     is_further_drop: moves_money && any(&|prior| routes.may_have_paid(prior)),
                 }),
                 given_up,

@@ -9,6 +9,7 @@ use super::output::{CallAgain, Plan, Planned};
 use super::wait;
 use crate::account::AccountKind;
 use crate::attempt::{Attempt, AttemptState, NextAction};
+use crate::mutants::{self, Mutant};
 use crate::routing::Ineligible;
 use crate::validation::Next;
 use crate::validation_state::PendingReason;
@@ -42,6 +43,9 @@ pub(super) fn unfinished(
     open: &Attempt,
     budgets: &mut RateBudgets,
 ) -> Planned {
+    if mutants::is_on(Mutant::NoRecovery) && open.state != AttemptState::Pending {
+        return choose::new_attempt(input, kind, Some(open.number), budgets);
+    }
     let why = match input.gateway(open.gateway_account) {
         None => "the gateway account of the unfinished attempt is gone",
         Some(gateway) if gateway.eligibility == Err(Ineligible::NoConnector) => {

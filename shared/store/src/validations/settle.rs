@@ -13,6 +13,7 @@ use crate::column::row;
 use crate::events;
 use crate::outcomes;
 use crate::statement::{Rows, milliseconds, rows, statement, validation_keys};
+use khata_domain::mutants::{self, Mutant};
 use khata_domain::validation::{AttemptEnd, AttemptState, FailureCode, Next, Outcome};
 use khata_domain::{
     Class, EventId, GatewayAccountId, Method, PendingReason, ValidationId, ValidationKey,
@@ -224,8 +225,22 @@ pub fn settle(
     let position = events::POSITION;
     let record = events::record(
         &["trace_parent", events::SNAPSHOT_COLUMNS],
-        "select * from account",
+        if mutants::is_on(Mutant::LostEvent) {
+            "select * from account where random() < 0.97"
+        } else {
+            "select * from account"
+        },
     );
+    let fence = if mutants::is_on(Mutant::UnfencedSettlement) {
+        "true"
+    } else {
+        "v.state = 'LEASED' and v.lease_token = i.lease_token"
+    };
+    let (is_live, revive) = if mutants::is_on(Mutant::RevivedAccount) {
+        ("true", "deleted_at = null, ")
+    } else {
+        ("a.status <> 'DELETED'", "")
+    };
     let snapshot = events::SNAPSHOT.replace("v.", "s.");
     let rows: Vec<Settled> = statement(format!(
         "with input as (
@@ -249,7 +264,7 @@ pub fn settle(
                 completed_at = case when i.state = 'COMPLETED' then now() end
             from input i
             where v.merchant_id = i.merchant_id and v.id = i.id
-              and v.state = 'LEASED' and v.lease_token = i.lease_token
+              and {fence}
             returning v.merchant_id, v.id, v.account_id, v.outcome, v.reused_from, v.trace_parent, v.attempts, v.gateway_id,
                 v.gateway_reference_id, v.method, v.failure_code, v.pending_reason, v.due_at, v.completed_at,
                 v.queued_gateway_account_id, i.account_status, i.event_id, i.number,
@@ -276,7 +291,7 @@ pub fn settle(
             on conflict do nothing
          ), account as (
             update customer_accounts a
-            set status = s.account_status, updated_at = now(), version = a.version + 1,
+            set {revive}status = s.account_status, updated_at = now(), version = a.version + 1,
                 event_position = greatest({position}, a.event_position),
                 last_validated_at = case when s.outcome in ('VALID', 'INVALID', 'REVIEW') then now()
                                          else a.last_validated_at end,
@@ -286,7 +301,7 @@ pub fn settle(
             where s.account_status is not null
               and a.merchant_id = s.merchant_id and a.id = s.account_id and a.validation_id = s.id
               -- Not by deleted_at: a plan made while the table was empty would walk a partial index for it.
-              and a.status <> 'DELETED' and (a.status <> s.account_status or s.outcome is not null)
+              and {is_live} and (a.status <> s.account_status or s.outcome is not null)
             returning a.merchant_id, s.event_id, a.event_position, a.id as account_id, a.version,
                 'CUSTOMER_ACCOUNT_' || a.status, now(), s.trace_parent, {snapshot}
          ), {record}

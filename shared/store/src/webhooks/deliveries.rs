@@ -10,6 +10,7 @@ use crate::column::row;
 use crate::statement::{milliseconds, rows, statement};
 use khata_domain::MerchantId;
 use khata_domain::events::{DeliveryState, EndpointId, EndpointKey, EventId};
+use khata_domain::mutants::{self, Mutant};
 
 /// Time after which an attempt without a result counts as lost: its worker was stopped or lost its connection. Longer than a call
 /// with its settlement takes.
@@ -90,6 +91,11 @@ pub fn claim(
     worker: Uuid,
     wanted: &[Wanted],
 ) -> QueryResult<Vec<StartedDelivery>> {
+    let is_ordered = if mutants::is_on(Mutant::UnorderedDeliveries) {
+        "false"
+    } else {
+        "e.is_ordered"
+    };
     // Each due delivery that is read leads to the first open one of its subject, which may be due or not, or be in progress.
     statement(format!(
         "with found as materialized (
@@ -107,7 +113,7 @@ pub fn claim(
             cross join lateral (
                 select h.version, h.due_at, h.started_at from webhook_deliveries h
                 where h.merchant_id = d.merchant_id and h.endpoint_id = d.endpoint_id and h.subject_id = d.subject_id
-                  and h.version <= d.version and (e.is_ordered or h.version = d.version) and h.{IS_OPEN}
+                  and h.version <= d.version and ({is_ordered} or h.version = d.version) and h.{IS_OPEN}
                 order by h.version limit 1
             ) h
          ), due as materialized (

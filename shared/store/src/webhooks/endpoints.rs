@@ -139,6 +139,19 @@ pub fn find(connection: &mut PgConnection, key: EndpointKey) -> QueryResult<Opti
     .optional()
 }
 
+/// Finds the endpoint with this id of any merchant: for receivers that read its public keys, who name no merchant.
+pub fn find_by_id(
+    connection: &mut PgConnection,
+    endpoint: EndpointId,
+) -> QueryResult<Option<Endpoint>> {
+    statement(format!(
+        "select {COLUMNS} from webhook_endpoints w where w.id = $1 and w.deleted_at is null"
+    ))
+    .bind(endpoint)
+    .get_result(connection)
+    .optional()
+}
+
 /// Lists the endpoints of a merchant, or of all, the oldest first.
 pub fn all(
     connection: &mut PgConnection,

@@ -196,6 +196,30 @@ fn completed_validations_are_not_read() {
     );
 }
 
+/// 100,000 visible events: the statement reads the index after them.
+#[test]
+fn visible_events_are_not_read() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    connection
+        .batch_execute(
+            "insert into merchants (id, name)
+             select gen_random_uuid(), 'merchant-' || number from generate_series(1, 20) number;
+             insert into events (merchant_id, id, position, subject_id, version, name, created_at)
+             select m.id, gen_random_uuid(), number, gen_random_uuid(), 1, 'CUSTOMER_ACCOUNT_CREATED', now()
+             from merchants m, generate_series(1, 5000) number;
+             analyze events",
+        )
+        .unwrap();
+    let explain = format!("explain {}", database_metrics::EVENTS_HELD_BACK);
+    let plan: Vec<Line> = diesel::sql_query(explain).load(&mut connection).unwrap();
+    let plan: Vec<String> = plan.into_iter().map(|line| line.text).collect();
+    let plan = plan.join("\n");
+    assert!(plan.contains("Index Scan using events_in_order"), "{plan}");
+    let held_back = database_metrics::events_held_back(&mut connection).unwrap();
+    assert!(held_back.abs() < f64::EPSILON, "{held_back}");
+}
+
 #[test]
 fn the_state_of_gateway_accounts_is_reported() {
     let database = Database::new();

@@ -13,6 +13,7 @@ use khata_domain::{
     AccountId, AccountStatus, Class, MerchantId, PendingReason, ValidationId, ValidationKey,
 };
 use khata_store::accounts::{self, Revalidation, ValidateAgain};
+use khata_store::database_metrics;
 use khata_store::events::{self, Event};
 use khata_store::name_review;
 use khata_store::validations::settle;
@@ -269,6 +270,28 @@ fn a_reader_never_passes_over_an_event_of_a_slow_transaction() {
     let found = read(&mut reader, merchant, 5);
     let rest = visible(&mut reader, merchant, latest);
     assert_eq!(names(&rest), names(&found[4..]));
+}
+
+/// Operators see that an open transaction holds events back, also one of another role or database.
+#[test]
+fn the_age_of_the_oldest_event_that_is_held_back_is_measured() {
+    let database = Database::new();
+    let (mut reader, mut slow) = (database.connect(), database.connect());
+    let merchant = merchant(&mut reader, "local");
+    create(&mut reader, &[call(merchant, "a", &["a"])]);
+    read(&mut reader, merchant, 1);
+    slow.batch_execute("begin; select pg_current_xact_id()")
+        .unwrap();
+    create(&mut reader, &[call(merchant, "b", &["b"])]);
+    let older = "update events set created_at = created_at - interval '10 min'";
+    reader.batch_execute(older).unwrap();
+    let age = database_metrics::events_held_back(&mut reader).unwrap();
+    assert!((600.0..700.0).contains(&age), "{age}");
+    slow.batch_execute("rollback").unwrap();
+    read(&mut reader, merchant, 2);
+    // The transactions of other tests are seconds old.
+    let age = database_metrics::events_held_back(&mut reader).unwrap();
+    assert!(age < 1.0, "{age}");
 }
 
 /// A transaction may write before it waits for an account that a younger transaction holds: its number is smaller, its version

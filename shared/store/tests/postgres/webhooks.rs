@@ -9,6 +9,7 @@ use khata_domain::MerchantId;
 use khata_domain::events::{
     DeliveryState, DisabledBy, EndpointId, EndpointKey, EventName, Payload,
 };
+use khata_store::database_metrics;
 use khata_store::webhooks::{
     self, Attempted, Change, DeliveryFilter, NewEndpoint, ReplayFilter, StartedDelivery, Wanted,
 };
@@ -413,6 +414,19 @@ fn an_endpoint_is_disabled_after_five_days_without_a_success() {
             .unwrap()
             .is_none()
     );
+    let alerts = database_metrics::disabled_endpoints(&mut bench.connection, 10).unwrap();
+    let found: Vec<_> = alerts.iter().map(|row| (row.id, row.disabled_by)).collect();
+    assert_eq!(found, [(endpoint.id, DisabledBy::Failing)]);
+    for (disabled, found) in [
+        ("disabled_at = now() - interval '25 h'", 0),
+        ("disabled_at = now(), disabled_by = 'MERCHANT'", 0),
+        ("disabled_by = 'GONE'", 1),
+    ] {
+        let set = format!("update webhook_endpoints set {disabled} where disabled_at is not null");
+        bench.connection.batch_execute(&set).unwrap();
+        let alerts = database_metrics::disabled_endpoints(&mut bench.connection, 10);
+        assert_eq!(alerts.unwrap().len(), found, "{disabled}");
+    }
     assert!(bench.claim(endpoint, 3).is_empty(), "no more calls");
     let told = format!(
         "select count(*) from webhook_deliveries where endpoint_id = '{}'",

@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use khata_webhooks::{CallError, EndpointUrl, UrlError, WebhookClient};
+use khata_webhooks::{
+    CALL_TIMEOUT, CONNECT_TIMEOUT, CallError, EndpointUrl, UrlError, WebhookClient,
+};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::TcpListener;
 
@@ -42,6 +45,25 @@ impl Resolve for Answers {
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
+}
+
+/// A name server that does not reply.
+struct Silent;
+
+impl Resolve for Silent {
+    fn resolve(&self, _: Name) -> Resolving {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn a_lookup_without_a_reply_holds_a_call_for_five_seconds() {
+    let client = WebhookClient::with_resolver(true, Arc::new(Silent)).unwrap();
+    let started = Instant::now();
+    let failed = send(&client, &url("http://hooks.example/")).await;
+    assert_eq!(failed.unwrap_err(), CallError::Connect);
+    let took = started.elapsed();
+    assert!(took >= CONNECT_TIMEOUT && took < CALL_TIMEOUT, "{took:?}");
 }
 
 #[tokio::test]
