@@ -72,7 +72,7 @@ impl Scenario {
         state.workers[worker] = Some(held);
     }
 
-    /// A late call arrives. Its response reaches nobody.
+    /// A late call arrives. Its response is lost.
     pub fn arrive(&self, state: &mut State, call: usize) {
         let call = state.late_calls.remove(call);
         self.receive(state, Act::Verify, call.reference, call.gateway);

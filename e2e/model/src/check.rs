@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-/// What the checker found in one configuration.
+/// The result of the checker for one configuration.
 pub struct Report {
     /// Different states.
     pub states: usize,

@@ -1,5 +1,5 @@
 //! The claim: one transaction that leases a due validation, plans its next step with the product's [`plan`], and stores what the step
-//! needs before its call. Each statement names the product's statement that it stands for.
+//! needs before its call. Comments name the product's statements.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ impl Scenario {
                 recovered_until,
                 ..
             } => Step::Attempt {
-                row: self.row_of(state, index, &attempt),
+                row: Self::row_of(state, index, &attempt),
                 act: Act::of(&action),
                 setbacks,
                 alternative,
@@ -98,7 +98,7 @@ impl Scenario {
     }
 
     /// The stored row of the planned attempt, or the one that would be stored.
-    fn row_of(&self, state: &State, index: usize, attempt: &Attempt) -> AttemptRow {
+    fn row_of(state: &State, index: usize, attempt: &Attempt) -> AttemptRow {
         let rows = &state.validations[index].attempts;
         let stored = rows
             .iter()
@@ -234,7 +234,7 @@ impl Scenario {
     }
 }
 
-/// Whether the newest attempt has a stored outcome that nobody has used.
+/// Whether the newest attempt has a stored outcome that is not used yet.
 pub fn has_unread_outcome(state: &State, index: usize) -> bool {
     let validation = &state.validations[index];
     let Some(last) = validation.attempts.last() else {

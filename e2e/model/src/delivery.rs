@@ -1,5 +1,5 @@
-//! The deliveries of one account's events to one endpoint that wants them in order: two workers own the endpoint in turns. Each
-//! statement names the product's statement that it stands for.
+//! The deliveries of one account's events to one endpoint that wants them in order: two workers own the endpoint in turns. Comments
+//! name the product's statements.
 
 mod state;
 
@@ -72,7 +72,7 @@ impl Deliveries {
         for (index, call) in state.calls.iter().enumerate() {
             match call.ended {
                 _ if state.paused[call.worker] => {}
-                None => self.fates(state, index, actions),
+                None => Self::fates(state, index, actions),
                 Some((until, _)) if until <= state.now => {
                     actions.push(DeliveryAction::Settle { call: index });
                 }
@@ -84,7 +84,7 @@ impl Deliveries {
         }
     }
 
-    fn fates(&self, state: &DeliveryStates, call: usize, actions: &mut Vec<DeliveryAction>) {
+    fn fates(state: &DeliveryStates, call: usize, actions: &mut Vec<DeliveryAction>) {
         let left = state.left;
         let fates = [
             (DeliveryFate::Accepted, true),

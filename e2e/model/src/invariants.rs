@@ -1,4 +1,4 @@
-//! What must hold in every state, and on every path.
+//! The properties that hold in every state, and on every path.
 
 use khata_domain::validation::{AttemptState, FailureCode, Next, Outcome};
 use khata_domain::{AccountStatus, Class};
@@ -157,16 +157,18 @@ fn follows_newest(_: &Scenario, state: &State) -> bool {
 /// Returns the property that a scenario without this repair must break.
 pub fn broken_without(repair: Repair) -> &'static str {
     match repair {
-        Repair::SettlingTime | Repair::LookupTime => "no call moves two rupees under one reference",
-        Repair::UnsentIsNotLost => "a call that was not sent does not count as lost",
+        Repair::SettlingTime | Repair::LookupTime | Repair::ReferenceReused => {
+            "no call moves two rupees under one reference"
+        }
+        Repair::UnsentIsNotLost | Repair::DueOnly => {
+            "a call that was not sent does not count as lost"
+        }
         Repair::ExhaustedEnds => "each validation ends within its time",
         Repair::WebhooksReadAgain | Repair::WebhookBeforeEnd => "a stored outcome is used",
-        Repair::LeaseToken => "an outcome is final",
+        Repair::LeaseToken => "a completed validation has no unfinished attempt",
         Repair::AttemptRowFirst => "no rupee is without an attempt",
-        Repair::ReferenceReused => "no call moves two rupees under one reference",
         Repair::Scheduler | Repair::LostWakeupsRepeated => "nothing is left undone at the end",
         Repair::Recovery | Repair::LostIsNotUnsent => "each second rupee is flagged",
-        Repair::DueOnly => "a call that was not sent does not count as lost",
         Repair::DeletedStays => "no status goes back",
         Repair::NewestOnly => "an account follows its newest validation",
     }

@@ -1,14 +1,13 @@
-//! Checks exhaustively that no account is lost and no rupee is paid twice, whatever fails: the checker explores every order of the
+//! Checks exhaustively that no account is lost and no rupee is paid twice: the checker explores every order of the
 //! workers' steps, of time, of faults and of what gateways do.
 //!
 //! The model calls the product's own decisions: [`khata_domain::plan::plan`], [`khata_domain::validation::decide`] and
-//! [`khata_domain::AccountStatus::can_become`]. What the product writes in SQL or does in its worker, the model states once, with the
-//! name of the statement or function.
+//! [`khata_domain::AccountStatus::can_become`]. The product's SQL and the steps of its worker are
+//! written once more in the model, with the name of the statement or function.
 
 pub mod call;
 pub mod check;
 pub mod claim;
-
 pub mod delivery;
 pub mod events;
 pub mod invariants;

@@ -18,7 +18,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Time that a merchant's validation may take (48 h by default). Half an hour is longer than every path that should end earlier.
 pub const DEADLINE: Seconds = 1_800;
 
-/// What a gateway offers after a response was lost, and how it treats a second use of a reference.
+/// Kind of a gateway: its recovery after a lost response, and its reaction to a second use of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GatewayKind {
     /// CASHFREE, asynchronous: looks calls up, and performs a repeated one.

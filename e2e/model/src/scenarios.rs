@@ -30,7 +30,7 @@ const ALL_FATES: &[Fate] = &[
     Fate::Rejected,
 ];
 
-/// Time within which each validation of these scenarios ends, whatever fails: a quarter of an hour.
+/// Time within which each validation of these scenarios ends: a quarter of an hour.
 const ENDS_WITHIN: Seconds = 900;
 
 fn scenario(name: String, gateways: Vec<ScriptedGateway>, faults: Faults) -> Scenario {

@@ -10,7 +10,7 @@ use crate::scenario::{Repair, Scenario};
 use crate::state::{Act, Broken, Held, Phase, ResponseKind, State, Step};
 use crate::time::{Seconds, seconds, time};
 
-/// What a settlement writes.
+/// The values that a settlement writes.
 struct Settlement {
     attempt: Option<(Attempt, AttemptEnd)>,
     next: Next,

@@ -57,6 +57,7 @@ impl Reference {
 }
 
 /// A row of `validation_attempts`. The last two members are not stored: they are what really happened.
+#[allow(clippy::struct_excessive_bools, reason = "the columns of a row")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptRow {
     pub reference: Reference,
@@ -388,7 +389,9 @@ impl State {
             .map(|held| held.token)
             .chain(self.validations[validation].token)
             .collect();
-        (0..).find(|token| !used.contains(token)).unwrap_or(u8::MAX)
+        (0..u8::MAX)
+            .find(|token| !used.contains(token))
+            .unwrap_or(u8::MAX)
     }
 
     pub fn breaks(&mut self, broken: Broken) {

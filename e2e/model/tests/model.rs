@@ -9,7 +9,7 @@ use khata_model::scenario::{Repair, Scenario};
 use khata_model::scenarios::{deliveries, known, sound, without_repairs};
 
 #[test]
-fn whatever_fails_every_validation_ends_right_and_each_rupee_has_a_record() {
+fn every_validation_ends_right_and_each_rupee_has_a_record() {
     let mut states = 0;
     for scenario in sound(false) {
         let report = explore(&scenario);
@@ -53,7 +53,7 @@ fn a_worker_paused_at_the_socket_is_the_known_way_to_a_second_rupee() {
 }
 
 #[test]
-fn whatever_fails_every_event_is_delivered_in_order() {
+fn every_event_is_delivered_in_order() {
     for model in deliveries(false) {
         match model.without {
             None => assert_eq!(explore(&model).violations.len(), 0),

@@ -38,7 +38,7 @@ impl DeliveryRepair {
 }
 
 /// One configuration of the deliveries.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Deliveries {
     pub faults: DeliveryFaults,
     pub without: Option<DeliveryRepair>,
@@ -96,7 +96,7 @@ pub struct DeliveryStates {
 pub enum DeliveryAction {
     /// A transaction changes the account.
     Change,
-    /// Its delivery is written; a step of its own only without [`DeliveryRepair::WrittenWithChange`].
+    /// The delivery of a change is written: a separate step only without [`DeliveryRepair::WrittenWithChange`].
     Write,
     Acquire {
         worker: usize,
