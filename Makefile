@@ -7,7 +7,7 @@ LOCAL := $(or $(KHATA_LOCAL_DIR),.local)
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test name-match fuzz bench bench-collector chaos soak mutants status clean-local image image-test sbom lists compose-check k8s-check
+.PHONY: help up down demo test model name-match fuzz bench bench-collector chaos soak mutants status clean-local image image-test sbom lists compose-check k8s-check
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ demo: up ## Start everything, then show accounts on their way from CREATED to th
 
 test: ## Run everything that CI checks: formatting, lints, tests against real servers, chaos
 	@deploy/local/test.sh
+
+model: ## Explore every order of faults in a model of the validation protocol, and print the number of states
+	@cargo run --quiet -p khata-model
 
 name-match: ## Print the error rates of the name match on the labelled pairs
 	@cargo test -q -p khata-name-match --test name_match -- --nocapture --test-threads 1

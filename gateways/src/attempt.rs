@@ -66,11 +66,11 @@ impl OpenAttempt<'_> {
         if !matches!(action, NextAction::Verify | NextAction::UseWebhook(_)) {
             self.attempt.polls = self.attempt.polls.saturating_add(1);
         }
-        let asked_at = now();
+        let called_at = now();
         let (kind, result) = self.make_call(connector, action).await;
         let name_mismatch = result.as_ref().is_ok_and(is_mismatch);
         let times = Times {
-            asked_at,
+            called_at,
             decided_at: now(),
         };
         self.decide(connector, (kind, result), name_mismatch, &times, jitter)
@@ -116,7 +116,7 @@ impl OpenAttempt<'_> {
         jitter: f64,
     ) -> Advanced {
         let times = Times {
-            asked_at: decided_at,
+            called_at: decided_at,
             decided_at,
         };
         self.decide(connector, (kind, result), name_mismatch, &times, jitter)
@@ -132,7 +132,7 @@ impl OpenAttempt<'_> {
     ) -> Advanced {
         let context = AttemptContext {
             now: times.decided_at,
-            asked_at: times.asked_at,
+            called_at: times.called_at,
             deadline_at: self.deadline_at,
             attempt: &self.attempt,
             setbacks: self.setbacks,
@@ -166,7 +166,7 @@ impl OpenAttempt<'_> {
 
 /// When a call began, and when its result is decided about.
 struct Times {
-    asked_at: DateTime<Utc>,
+    called_at: DateTime<Utc>,
     decided_at: DateTime<Utc>,
 }
 

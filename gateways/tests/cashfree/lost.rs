@@ -215,13 +215,13 @@ async fn a_call_that_is_not_found_may_still_arrive() {
     assert!(connector(Gateway::Cashfree, origin, &credentials, &endless).is_err());
 }
 
-/// The response is read when the worker goes on; the gateway knew what it says when it was asked.
+/// A worker may be paused before it reads the response of a lookup.
 #[tokio::test]
 async fn a_lookup_that_is_read_after_the_settling_time_proves_no_more_than_when_it_was_made() {
     let server = ScriptedServer::responding(404, "", r#"{"code":"user_id_not_found"}"#).await;
     let cashfree = cashfree(&server.origin, "secret", &json!({}));
     let (details, sent_at) = (good(), Utc::now());
-    for (asked_after, code) in [(89, RESPONSE_LOST), (90, NOT_RECEIVED)] {
+    for (called_after, code) in [(89, RESPONSE_LOST), (90, NOT_RECEIVED)] {
         let reference = reference();
         let call = call(cashfree.as_ref(), &reference, &details, None);
         let mut open = OpenAttempt {
@@ -247,15 +247,15 @@ async fn a_lookup_that_is_read_after_the_settling_time_proves_no_more_than_when_
             alternative: false,
             recovered_until: None,
         };
-        // The worker reads the clock when it asks, and a minute later when it decides.
+        // The driver reads the clock before the lookup, and a minute later for the decision.
         let minutes = Cell::new(0);
         let now = || {
             let minute = TimeDelta::minutes(minutes.replace(1));
-            sent_at + TimeDelta::seconds(asked_after) + minute
+            sent_at + TimeDelta::seconds(called_after) + minute
         };
         let never = |_: &GatewayResponse| false;
         open.advance(cashfree.as_ref(), NextAction::Poll, now, 0.5, never)
             .await;
-        assert_eq!(open.attempt.code.as_deref(), Some(code), "{asked_after} s");
+        assert_eq!(open.attempt.code.as_deref(), Some(code), "{called_after} s");
     }
 }

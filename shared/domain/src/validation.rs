@@ -94,7 +94,7 @@ impl PollSchedule {
 pub struct AttemptContext<'a> {
     pub now: DateTime<Utc>,
     /// When the call began. A lookup says what the gateway knew then at the earliest, however late the decision comes.
-    pub asked_at: DateTime<Utc>,
+    pub called_at: DateTime<Utc>,
     /// When the validation ends without an outcome.
     pub deadline_at: DateTime<Utc>,
     /// The attempt before the call; its polls include this call.
@@ -382,7 +382,7 @@ fn at_least(retry_after: Option<Duration>, own: Duration) -> Duration {
 
 /// Returns the time from the last call that may move money to the lookup.
 fn since_sent(context: &AttemptContext<'_>) -> Duration {
-    let since_sent = (context.asked_at - context.attempt.sent_at).to_std();
+    let since_sent = (context.called_at - context.attempt.sent_at).to_std();
     since_sent.unwrap_or_default()
 }
 

@@ -39,7 +39,7 @@ fn drop_started() -> Attempt {
 fn context<'a>(polling: &'a PollSchedule, attempt: &'a Attempt) -> AttemptContext<'a> {
     AttemptContext {
         now: now(),
-        asked_at: now(),
+        called_at: now(),
         deadline_at: now() + TimeDelta::hours(48),
         attempt,
         setbacks: 0,
@@ -105,7 +105,7 @@ fn a_lost_response_is_recovered_if_money_may_have_moved_and_the_gateway_offers_a
 
 /// A worker may be paused between a response and its decision: the call may have arrived meanwhile.
 #[test]
-fn a_lookup_proves_what_the_gateway_knew_when_it_was_asked() {
+fn a_lookup_proves_what_the_gateway_knew_when_the_lookup_was_made() {
     let polling = polling();
     let settled = TimeDelta::from_std(SETTLING_TIME).unwrap();
     let not_received = Err(CallFailure::NotReceived);
@@ -117,13 +117,13 @@ fn a_lookup_proves_what_the_gateway_knew_when_it_was_asked() {
             sent_at: now() - settled - TimeDelta::seconds(30),
             ..attempt(Method::PennyDrop, state)
         };
-        for (asked_before, code) in [(31, early), (30, late)] {
+        for (called_before, code) in [(31, early), (30, late)] {
             let context = AttemptContext {
-                asked_at: now() - TimeDelta::seconds(asked_before),
+                called_at: now() - TimeDelta::seconds(called_before),
                 ..context(&polling, &sent)
             };
             let decision = decide(&context, CallKind::Lookup, &not_received);
-            assert_eq!(decision.attempt.code, code, "{state}, {asked_before} s");
+            assert_eq!(decision.attempt.code, code, "{state}, {called_before} s");
             assert_eq!(decision.attempt.state, state);
         }
     }
@@ -378,7 +378,7 @@ fn an_end_without_an_outcome_has_the_reason_that_a_gateway_gave() {
     let end = |attempt: &Attempt, result: CallResult| {
         let context = AttemptContext {
             now: now(),
-            asked_at: now(),
+            called_at: now(),
             deadline_at: now(),
             attempt,
             setbacks: 0,

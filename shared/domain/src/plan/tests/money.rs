@@ -276,7 +276,7 @@ fn step(case: &mut Case, world: &mut World, stored: &mut Stored, step: &Step) ->
             let polling = PollSchedule::new(vec![Duration::from_secs(90)]).unwrap();
             let context = AttemptContext {
                 now: case.now,
-                asked_at: case.now,
+                called_at: case.now,
                 deadline_at: case.validation.deadline_at,
                 attempt: &attempt,
                 setbacks,
