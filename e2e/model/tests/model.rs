@@ -35,13 +35,9 @@ fn without_any_of_the_repairs_the_checker_finds_a_violation() {
     for scenario in scenarios {
         let repair = scenario.without.unwrap();
         let report = find(&scenario);
-        // The search ends with the first violation; which of two it meets first is chance.
-        let (broken, path) = report.violations.iter().next().unwrap();
-        let expected = broken_without(repair);
-        println!(
-            "{repair:?}: {} steps to \"{broken}\" (expected: \"{expected}\")",
-            path.len()
-        );
+        let path = report.violations.get(broken_without(repair));
+        let path = path.unwrap_or_else(|| panic!("{repair:?}: {:#?}", report.violations));
+        println!("{repair:?}: {} steps", path.len());
     }
 }
 
