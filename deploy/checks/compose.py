@@ -162,6 +162,14 @@ def check_collector():
             fault(file, f"{kind}: {name} must be both defined and used")
 
 
+def check_links():
+    """Checks that Prometheus knows the addresses that the links of its alerts begin with."""
+    known = yaml.safe_load((ROOT / "prometheus/prometheus.yaml").read_text())["global"]["external_labels"]
+    for file in sorted((ROOT / "prometheus/rules").glob("*.yaml")):
+        for name in sorted(set(re.findall(r"\$externalLabels\.(\w+)", file.read_text())) - set(known)):
+            fault(file, f"prometheus.yaml has no external label {name}")
+
+
 def check_grafana():
     provisioning = ROOT / "grafana/provisioning"
     sources = {
@@ -232,6 +240,7 @@ def main():
         check_compose(compose)
         check_addresses(compose["services"])
         check_collector()
+        check_links()
         check_grafana()
     for line in faults:
         print(f"khata: {line}", file=sys.stderr)

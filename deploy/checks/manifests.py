@@ -68,6 +68,8 @@ class Overlay:
                         # The pods of another namespace are unknown here.
                         if "podSelector" in peer and "namespaceSelector" not in peer:
                             self.check_selector(peer["podSelector"])
+            elif kind == "PrometheusRule":
+                self.check_links(resource)
             elif kind == "ServiceMonitor":
                 labels = resource["spec"]["selector"]["matchLabels"]
                 if not any(labels.items() <= (service["metadata"].get("labels") or {}).items() for service in self.of("Service")):
@@ -190,6 +192,14 @@ class Overlay:
             for limit in sorted(INGRESS_LIMITS):
                 if not int(annotations.get(limit, 0)) > 0:
                     self.fault(f"lacks the limit {limit}")
+
+    def check_links(self, resource):
+        """Checks that an operator can follow the links of each alert from anywhere."""
+        for group in resource["spec"]["groups"]:
+            for rule in group["rules"]:
+                for link in ("runbook_url", "dashboard_url"):
+                    if "alert" in rule and not rule["annotations"].get(link, "").startswith("https://"):
+                        self.fault(f"{rule['alert']} has no absolute {link}")
 
     def check_probes(self, resource):
         """Checks that no probe of the API uses the port that merchants reach, whose connections they can fill."""

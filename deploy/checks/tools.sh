@@ -10,6 +10,7 @@ missing_check_packages() {
     needs_python
     # No package holds promtool alone. Prometheus itself is not started.
     needs prometheus promtool
+    needs prometheus-alertmanager amtool
     needs npm npm
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make compose-check: checks the Dockerfile, deploy/compose.yaml and the configurations that it mounts, each with its own tool
-# if a package registry has one: hadolint and checkov, compose-spec, promtool. The programs of the collector, Tempo, Loki and
+# if a package registry has one: hadolint and checkov, compose-spec, promtool, amtool. The programs of the collector, Tempo, Loki and
 # Grafana exist in images only: deploy/checks/compose.py checks the references between their configurations.
 set -euo pipefail
 
@@ -16,6 +16,7 @@ checkov --config-file deploy/checks/checkov.yaml --framework dockerfile --file d
 promtool check config --syntax-only deploy/prometheus/prometheus.yaml
 promtool check rules deploy/prometheus/rules/*.yaml
 promtool test rules deploy/prometheus/tests/*.yaml
+amtool check-config deploy/alertmanager/alertmanager.yaml
 
 deploy/grafana/dashboards.py --check
 python deploy/checks/compose.py

@@ -110,6 +110,7 @@ rejected "'replicsa' not allowed" --set api.replicsa=3
 rejected "at '/image/registry'" --set image.registry=
 rejected "at '/gateway/parentRefs'" --set gateway.enabled=true
 rejected "host is empty" --set host=
+rejected "monitoring.runbookUrl is empty" --set monitoring.enabled=true,monitoring.runbookUrl=
 rejected "database.host is empty" --set externalSecrets.enabled=true
 rejected "networkPolicy.postgres is empty" --set-json 'networkPolicy.postgres=[]'
 # As it is published: with the contents of the links, and without the inputs of these checks.

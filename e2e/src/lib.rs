@@ -4,6 +4,7 @@
 //! [`TestStack`] is one test's own stack. The demo and the chaos run use the clients [`Api`], [`Sandbox`] and [`Traces`]
 //! too. A [`Proxy`] makes the server behind it fail.
 
+mod alertmanager;
 mod browser;
 pub mod client;
 mod database;
@@ -25,6 +26,7 @@ mod signals;
 mod test_stack;
 mod traces;
 
+pub use alertmanager::Alertmanager;
 pub use browser::Browser;
 pub use client::{Api, HttpReply, install_tls};
 pub use database::{Database, texts};

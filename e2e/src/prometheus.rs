@@ -52,13 +52,7 @@ impl Prometheus {
             &[],
             &folder.join("prometheus.log"),
         )?;
-        let address = process
-            .wait_for_log(|log| {
-                let mut lines = log.lines();
-                let line = lines.find(|line| line.contains("msg=\"Listening on\""))?;
-                Some(line.rsplit_once("address=")?.1.trim().to_owned())
-            })
-            .await?;
+        let address = process.wait_for_log(listening_address).await?;
         Ok(Self {
             http: Client::builder().no_proxy().timeout(TIMEOUT).build()?,
             url: format!("http://{address}"),
@@ -97,6 +91,14 @@ impl Prometheus {
         }
         Ok(reply["data"].take())
     }
+}
+
+/// Returns the address that Prometheus or Alertmanager has logged.
+pub(crate) fn listening_address(log: &str) -> Option<String> {
+    let mut lines = log.lines();
+    let line = lines.find(|line| line.contains("msg=\"Listening on\""))?;
+    let (_, address) = line.rsplit_once(" address=")?;
+    Some(address.split_whitespace().next()?.to_owned())
 }
 
 /// Joins the lists with this name in all objects of a list.

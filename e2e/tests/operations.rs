@@ -1,8 +1,13 @@
-//! Compares `docs/operations.md` with the alerts: each alert has a section and a test, and each section an alert.
+//! Compares `docs/operations.md` with the alerts: each alert has a section and a test, and each section an alert. Posts the alerts of
+//! a gateway's outage to a real Alertmanager.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use khata_e2e::{Alertmanager, TIMEOUT, eventually};
+use serde_json::{Value, json};
 
 /// Minimum number of alerts: fewer would mean that the test does not find the files.
 const AT_LEAST: usize = 20;
@@ -53,9 +58,13 @@ fn each_alert_has_a_runbook_and_a_test() {
     let mut faults = Vec::new();
     for (name, lines) in alerts(&rules) {
         names.insert(name);
-        let runbook = format!("runbook_url: docs/operations.md#{}\n", name.to_lowercase());
+        let anchor = name.to_lowercase();
+        let runbook =
+            format!("runbook_url: \"{{{{ $externalLabels.khata_runbook_url }}}}#{anchor}\"\n");
+        let dashboard = "dashboard_url: \"{{ $externalLabels.khata_grafana_url }}/d/khata-";
         for (holds, fault) in [
             (lines.contains(&runbook), "has a wrong or no runbook_url"),
+            (lines.contains(dashboard), "has no dashboard_url"),
             (lines.contains("labels: { severity: "), "has no severity"),
             (lines.contains("summary: "), "has no summary"),
             (lines.contains("description: "), "has no description"),
@@ -103,4 +112,127 @@ fn each_runbook_section_has_its_parts() {
             assert!(is_there, "{name} has no {part}");
         }
     }
+}
+
+const ALERTMANAGER: &str = "deploy/alertmanager/alertmanager.yaml";
+
+fn alert(name: &str, labels: &[(&str, &str)]) -> Value {
+    let name = ("alertname", name);
+    let labels: serde_json::Map<String, Value> = [&name]
+        .into_iter()
+        .chain(labels)
+        .map(|(label, value)| ((*label).to_owned(), json!(value)))
+        .collect();
+    json!({ "labels": labels })
+}
+
+/// Returns the alerts of an outage of CASHFREE (deploy/prometheus/tests/gateway_outage.yaml): ten merchants, nine of them without
+/// another gateway.
+fn outage(namespace: &str) -> Vec<Value> {
+    let gateway = [("namespace", namespace), ("gateway", "CASHFREE")];
+    let with = |more: &[(&'static str, &'static str)]| [&gateway[..], more].concat();
+    let merchants = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    let mut alerts = vec![
+        alert("KhataGatewayOutage", &with(&[("severity", "critical")])),
+        alert("KhataGatewayOutage", &with(&[("severity", "warning")])),
+        alert("KhataGatewayIsSlow", &with(&[("severity", "warning")])),
+        alert(
+            "KhataOldestUnfinished",
+            &[gateway[0], ("severity", "warning")],
+        ),
+    ];
+    for (number, merchant) in merchants.into_iter().enumerate() {
+        let labels = with(&[("merchant_id", merchant), ("severity", "warning")]);
+        alerts.push(alert("KhataGatewayDoesNotRespond", &labels));
+        alerts.push(alert("KhataGatewayDown", &labels));
+        // As the workers post it.
+        alerts.push(alert("KhataGatewayDown", &labels[1..]));
+        if number > 0 {
+            let labels = with(&[("merchant_id", merchant), ("severity", "critical")]);
+            alerts.push(alert("KhataMerchantHasNoGateway", &labels));
+        }
+    }
+    alerts
+}
+
+#[tokio::test]
+async fn a_gateway_outage_is_one_notification_and_hides_nothing_else() -> Result<()> {
+    let alertmanager = Alertmanager::start(&repository().join(ALERTMANAGER)).await?;
+    let khata = ("namespace", "khata");
+    let others = [
+        // Another installation, another gateway, and a merchant whose credentials are wrong.
+        alert("KhataOldestUnfinished", &[("namespace", "staging")]),
+        alert("KhataGatewayDoesNotRespond", &[khata, ("gateway", "SETU")]),
+        alert(
+            "KhataMerchantHasNoGateway",
+            &[khata, ("merchant_id", "z"), ("severity", "critical")],
+        ),
+        alert("KhataDeadlineIsNear", &[khata, ("severity", "critical")]),
+        alert(
+            "KhataPossibleDoubleDrop",
+            &[khata, ("gateway", "CASHFREE"), ("severity", "critical")],
+        ),
+    ];
+    let outage = outage("khata");
+    assert_eq!(outage.len(), 43);
+    alertmanager
+        .post(&[&outage[..], &others[..]].concat())
+        .await?;
+    let notified = eventually(TIMEOUT, "all alerts routed", async || {
+        let alerts = alertmanager.alerts().await?;
+        let is_routed = |alert: &Value| alert["status"]["state"] != "unprocessed";
+        let is_ready = alerts.len() == outage.len() + others.len() && alerts.iter().all(is_routed);
+        let notified = alerts
+            .into_iter()
+            .filter(|alert| alert["status"]["state"] == "active");
+        let notified: Vec<Value> = notified.collect();
+        // Inhibition begins when the alert of the cause has arrived.
+        anyhow::Ok((is_ready && notified.len() <= others.len() + 1).then_some(notified))
+    })
+    .await?;
+    let mut expected = vec![("KhataGatewayOutage", "pager")];
+    expected.extend([
+        ("KhataDeadlineIsNear", "pager"),
+        ("KhataGatewayDoesNotRespond", "operators"),
+        ("KhataMerchantHasNoGateway", "pager"),
+        ("KhataOldestUnfinished", "operators"),
+        ("KhataPossibleDoubleDrop", "pager"),
+    ]);
+    expected.sort_unstable();
+    let mut found: Vec<(&str, &str)> = notified
+        .iter()
+        .map(|alert| {
+            let receiver = &alert["receivers"][0]["name"];
+            (
+                alert["labels"]["alertname"].as_str().unwrap(),
+                receiver.as_str().unwrap(),
+            )
+        })
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+    Ok(())
+}
+
+#[test]
+fn alertmanager_inhibits_existing_alerts_only() {
+    let rules = all_of("deploy/prometheus/rules");
+    let names: Vec<&str> = alerts(&rules).into_iter().map(|(name, _)| name).collect();
+    let config = std::fs::read_to_string(repository().join(ALERTMANAGER)).unwrap();
+    let lines = config.lines().filter(|line| line.contains("_matchers: "));
+    let mut matched = 0;
+    for word in
+        lines.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '.' && c != '+'))
+    {
+        if !word.starts_with("Khata") {
+            continue;
+        }
+        matched += 1;
+        let found = match word.strip_suffix(".+") {
+            Some(start) => names.iter().any(|name| name.starts_with(start)),
+            None => names.contains(&word),
+        };
+        assert!(found, "there is no alert {word}");
+    }
+    assert!(matched >= 20, "{matched}");
 }
