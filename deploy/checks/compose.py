@@ -173,7 +173,7 @@ def check_links():
 def check_grafana():
     provisioning = ROOT / "grafana/provisioning"
     sources = {
-        source["uid"]
+        source["uid"]: source["type"]
         for file in (provisioning / "datasources").glob("*.yaml")
         for source in yaml.safe_load(file.read_text())["datasources"]
     }
@@ -192,6 +192,9 @@ def check_grafana():
         if dashboard["uid"] in uids:
             fault(file, f"the uid {dashboard['uid']} is used twice")
         uids.add(dashboard["uid"])
+        chosen = {f"${{{each['name']}}}": each["query"] for each in dashboard["templating"]["list"] if each["type"] == "datasource"}
+        for kind in sorted(set(chosen.values()) - set(sources.values())):
+            fault(file, f"there is no data source of the type {kind}")
         for panel in panels_of(dashboard):
             where = f"{file}: {panel.get('title') or panel['id']}"
             if not panel.get("title") or not panel.get("description"):
@@ -200,10 +203,12 @@ def check_grafana():
                 fault(where, "the panel needs a unit")
             for target in panel.get("targets", []):
                 uid = target.get("datasource", panel.get("datasource", {})).get("uid")
-                if uid not in sources:
-                    fault(where, f"the data source {uid} does not exist")
-                if uid == "prometheus":
+                if uid not in chosen:
+                    fault(where, f"the data source must be a variable of the dashboard, not {uid}")
+                if chosen.get(uid) == "prometheus":
                     expressions.append((where, target["expr"]))
+        for note in dashboard["annotations"]["list"]:
+            expressions.append((f"{file}: {note['name']}", note["expr"]))
     check_expressions(expressions)
 
 

@@ -12,8 +12,12 @@ use serde_json::{Value, json};
 
 /// Minimum number of queries: fewer would mean that the test does not find the dashboards.
 const QUERIES: usize = 60;
-/// Words of PromQL that may be in the braces and brackets of a query without being labels.
+/// Series of Prometheus itself that queries may read.
 const SERIES_OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
+/// Variables of every dashboard, in this order: the kinds of data sources, then the scope of every query.
+const VARIABLES: [&str; 5] = ["datasource", "tempo", "loki", "cluster", "namespace"];
+/// Labels that Prometheus gives to every series, or that a query takes as empty.
+const LABELS_OF_PROMETHEUS: [&str; 4] = ["instance", "job", "cluster", "namespace"];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -43,25 +47,58 @@ fn dashboards() -> Vec<Value> {
         .collect()
 }
 
-fn panels(dashboards: &[Value]) -> impl Iterator<Item = (String, &Value)> {
-    dashboards.iter().flat_map(|dashboard| {
-        dashboard["panels"].as_array().unwrap().iter().map(|panel| {
-            let title = format!("{}, {}", dashboard["title"], panel["title"]);
-            (title, panel)
-        })
+/// Returns the members of a list in each dashboard, each with a name for messages.
+fn members<'a>(
+    dashboards: &'a [Value],
+    list: &'a str,
+    name: &'a str,
+) -> impl Iterator<Item = (String, &'a Value)> {
+    dashboards.iter().flat_map(move |dashboard| {
+        let members = dashboard.pointer(list).unwrap().as_array().unwrap().iter();
+        members.map(move |member| (format!("{}, {}", dashboard["title"], member[name]), member))
     })
 }
 
+/// Returns the panels with queries.
+fn panels(dashboards: &[Value]) -> impl Iterator<Item = (String, &Value)> {
+    members(dashboards, "/panels", "title").filter(|(_, panel)| panel["type"] != "row")
+}
+
+/// Returns the queries of panels, variables and annotations.
 fn queries(dashboards: &[Value]) -> Vec<Query> {
-    panels(dashboards)
-        .flat_map(|(panel, content)| {
-            let targets = content["targets"].as_array().unwrap();
-            targets.iter().map(move |target| Query {
-                panel: panel.clone(),
-                text: target["expr"].as_str().unwrap().to_owned(),
-            })
-        })
-        .collect()
+    let mut queries = Vec::new();
+    for (panel, content) in panels(dashboards) {
+        for target in content["targets"].as_array().unwrap() {
+            let text = target["expr"].as_str().unwrap().to_owned();
+            let panel = panel.clone();
+            queries.push(Query { panel, text });
+        }
+    }
+    for (panel, variable) in members(dashboards, "/templating/list", "name") {
+        if variable["type"] == "query" {
+            let text = of_variable(variable["definition"].as_str().unwrap());
+            queries.push(Query { panel, text });
+        }
+    }
+    for (panel, annotation) in members(dashboards, "/annotations/list", "name") {
+        // Most often no alert fires.
+        let text = format!(
+            "{} or on () vector(0)",
+            annotation["expr"].as_str().unwrap()
+        );
+        queries.push(Query { panel, text });
+    }
+    queries
+}
+
+/// Returns the query of Prometheus for a variable's `label_values(…, label)` or `query_result(…)`.
+fn of_variable(definition: &str) -> String {
+    let inner = |function: &str| definition.strip_prefix(function)?.strip_suffix(')');
+    if let Some(query) = inner("query_result(") {
+        return query.to_owned();
+    }
+    let (series, label) = inner("label_values(").unwrap().rsplit_once(", ").unwrap();
+    format!("count by ({label}) ({series})")
 }
 
 /// The metrics that the page lists, with their labels by the names that queries use.
@@ -141,7 +178,8 @@ fn every_query_uses_listed_metrics() {
     let mut asked_for = BTreeSet::new();
     for query in &queries {
         let selected = selected(&query.text);
-        let mut known: BTreeSet<String> = ["instance", "job"].map(str::to_owned).into();
+        let foreign: BTreeSet<String> = LABELS_OF_PROMETHEUS.map(str::to_owned).into();
+        let mut known = foreign.clone();
         for (name, labels) in &selected {
             asked_for.insert(name.clone());
             let Some(has) = listed.get(name) else {
@@ -149,16 +187,23 @@ fn every_query_uses_listed_metrics() {
                 continue;
             };
             known.extend(has.iter().cloned());
-            for label in labels.difference(has) {
+            for label in labels
+                .difference(has)
+                .filter(|label| !foreign.contains(*label))
+            {
                 faults.push(format!("{}: {name} has no label {label}", query.panel));
             }
-        }
-        for label in grouped(&query.text).difference(&known) {
-            faults.push(format!("{}: nothing has the label {label}", query.panel));
         }
         let is_foreign = SERIES_OF_PROMETHEUS
             .iter()
             .any(|name| query.text.contains(&format!("{name}{{")));
+        // An alert has the labels of its rule.
+        for label in grouped(&query.text)
+            .difference(&known)
+            .filter(|_| !is_foreign)
+        {
+            faults.push(format!("{}: nothing has the label {label}", query.panel));
+        }
         if selected.is_empty() && !is_foreign {
             faults.push(format!("{}: asks for nothing: {}", query.panel, query.text));
         }
@@ -188,6 +233,18 @@ fn every_panel_is_described_and_the_runbook_names_existing_panels() {
             "{name} has no unit"
         );
         titles.insert(title.to_owned());
+        assert_eq!(panel["datasource"]["uid"], "${datasource}", "{name}");
+    }
+    for dashboard in &dashboards {
+        let variables = dashboard["templating"]["list"].as_array().unwrap();
+        let variables: Vec<_> = variables.iter().map(|variable| &variable["name"]).collect();
+        assert_eq!(
+            variables[..VARIABLES.len()],
+            VARIABLES,
+            "{}",
+            dashboard["title"]
+        );
+        assert_eq!(dashboard["annotations"]["list"][0]["name"], "Deployments");
     }
     let runbook = std::fs::read_to_string(repository().join("docs/operations.md")).unwrap();
     // The runbook names a panel as *Dashboard*, "Title", with any white space between the two.
@@ -207,6 +264,48 @@ fn every_panel_is_described_and_the_runbook_names_existing_panels() {
 }
 
 #[test]
+fn every_query_reads_the_selected_clusters_and_namespaces_only() {
+    for query in queries(&dashboards()) {
+        // The two variables themselves.
+        let is_scope = query.text.starts_with("count by (cluster)")
+            || query.text.starts_with("count by (namespace)");
+        for (name, labels) in selected(&query.text) {
+            let is_scoped = ["cluster", "namespace"]
+                .iter()
+                .all(|label| labels.contains(*label));
+            assert!(
+                is_scope || is_scoped,
+                "{}: {name}: {}",
+                query.panel,
+                query.text
+            );
+        }
+    }
+}
+
+#[test]
+fn every_link_leads_to_an_existing_dashboard() {
+    let dashboards = dashboards();
+    let names: BTreeSet<_> = dashboards
+        .iter()
+        .map(|each| each["uid"].as_str().unwrap())
+        .collect();
+    let mut texts: Vec<String> = dashboards.iter().map(Value::to_string).collect();
+    for file in ["khata.yaml", "symptoms.yaml"] {
+        let rules = repository().join("deploy/prometheus/rules").join(file);
+        texts.push(std::fs::read_to_string(rules).unwrap());
+    }
+    for text in texts {
+        let links: Vec<&str> = text.split("/d/").skip(1).collect();
+        assert!(!links.is_empty());
+        for link in links {
+            let name = link.split(['?', '"']).next().unwrap();
+            assert!(names.contains(name), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_query_is_parsed() {
     let query =
         "sum by (route, le) (rate(khata_a_total{route=~\"/(x|{y})\", code=\"5\"}[5m])) / khata_b";
@@ -219,6 +318,14 @@ fn a_query_is_parsed() {
         ]
     );
     assert_eq!(grouped(query), labels(&["route", "le"]));
+    assert_eq!(
+        of_variable("label_values(khata_a{b=\"c\"}, d)"),
+        "count by (d) (khata_a{b=\"c\"})"
+    );
+    assert_eq!(
+        of_variable("query_result(max by (a, b) (c))"),
+        "max by (a, b) (c)"
+    );
 }
 
 /// Posts valid and invalid accounts of one customer, and repeats a call.
@@ -247,6 +354,8 @@ fn filled(query: &str, merchant: &str) -> String {
         .replace("$__range", "5m")
         .replace("$merchant", merchant)
         .replace("$gateway", ".*")
+        .replace("$cluster", ".*")
+        .replace("$namespace", ".*")
 }
 
 /// Returns whether a value is a number.
