@@ -18,7 +18,7 @@ use crate::error::{ApiError, Envelope};
 use crate::webhook_endpoints::open;
 use crate::{reply, schema};
 
-/// Seconds for which receivers may keep the reply: a key pair that is replaced at once may be accepted for so long.
+/// Seconds for which receivers may keep the reply. A receiver may accept a key for this time after the merchant replaced it at once.
 const MAX_AGE: u32 = 5 * 60;
 
 const NO_KEYS: ApiError =

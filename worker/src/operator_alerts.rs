@@ -1,4 +1,4 @@
-//! Alerts to operators about what stands in Postgres: a gateway that is down, a budget that is used, a webhook endpoint that a rule
+//! Alerts to operators about the present state in Postgres: a gateway that is down, a budget that is used, a webhook endpoint that a rule
 //! disabled. The worker posts them to Alertmanager (https://prometheus.io/docs/alerting/latest/alerts_api), or to another receiver of its
 //! API version 2.
 //!
@@ -42,7 +42,7 @@ const MAX_AUTHORIZATION: usize = 16 * 1024;
 /// Labels of an alert, which identify it: the names of the alert of the same name in `deploy/prometheus/rules`.
 type Labels = BTreeMap<&'static str, String>;
 
-/// What the rows say about an alert.
+/// An alert, as the rows in Postgres describe it.
 #[derive(Clone, Debug, PartialEq)]
 struct Condition {
     summary: String,

@@ -179,7 +179,7 @@ impl Alertmanager {
                 break address.to_owned();
             }
         };
-        // It must be able to write its log.
+        // A full pipe would block Alertmanager.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self {
             url: format!("http://{address}/api/v2/alerts"),

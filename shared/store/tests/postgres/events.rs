@@ -368,7 +368,7 @@ fn a_cursor_filters_by_name_and_knows_events_of_its_merchant_only() {
         .unwrap();
     assert_eq!((none.events.len(), none.has_more), (0, false));
     assert_eq!(none.last, found.last().map(|event| event.id));
-    // The last event that was read is no event of the page, and an event of the page stands there once.
+    // The last event that was read is no event of the page, and the page has each of its events once.
     let created = events::list(&mut connection, one, None, &[EventName::Created], 100)
         .unwrap()
         .unwrap();
