@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use khata_e2e::client::text;
+use khata_e2e::{TIMEOUT, eventually};
 use reqwest::Method;
 
 use crate::bad_values::stack;
@@ -271,6 +272,12 @@ async fn a_routing_id_is_accepted_within_its_limits() -> Result<()> {
 async fn head_replies_as_get_without_a_body() -> Result<()> {
     let stack = stack().await?;
     let api = &stack.api;
+    // The API is ready before it is connected to RabbitMQ: from then on /health/ready replies the same to each call.
+    eventually(TIMEOUT, "the connection to RabbitMQ", async || {
+        let ready = api.get_path("/health/ready").await?;
+        anyhow::Ok((ready.json()["checks"]["rabbitmq"] == "up").then_some(()))
+    })
+    .await?;
     let account = api
         .create("a", &bank("026291800001191", "AABF0008032"))
         .await?
