@@ -18,6 +18,7 @@ spec:
 HEAD
     # Each file is "groups:" and its contents, which need two more spaces under "spec".
     # The overlay replaces the two addresses; the Prometheus of a cluster is seldom ours, and has no external labels for them.
+    # shellcheck disable=SC2016 # the braces are the rules' own
     sed -e '/^#/d' -e '/^groups:$/d' -e 's/^./  &/' \
         -e 's|{{ $externalLabels.khata_runbook_url }}|https://khata.example.com/docs/operations.md|' \
         -e 's|{{ $externalLabels.khata_grafana_url }}|https://grafana.example.com|' ../prometheus/rules/*.yaml
