@@ -11,7 +11,7 @@ use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use uuid::Uuid;
 
-use crate::TIMEOUT;
+use crate::deadline::TIMEOUT;
 
 /// Queues with a unique prefix.
 #[derive(Debug)]
