@@ -10,7 +10,7 @@ use khata_store::merchant_settings::{self, Changes, Overview};
 use khata_store::merchants::{self, Merchant};
 use serde_json::{Map, Value, json};
 
-use crate::gateway::audit_gateway;
+use crate::gateway::{audit_gateway, gateway_changes};
 use crate::options::{CommonOptions, MerchantOption, OperatorOptions, find_merchant};
 use crate::output::{Table, joined_or, time, yes_or_no};
 
@@ -269,16 +269,9 @@ fn create(
             base_url: None,
             settings: &json!({}),
         };
-        gateway_accounts::upsert(connection, id, &dummy, None)?;
-        audit_gateway(
-            connection,
-            id,
-            actor,
-            "gateway.add",
-            &dummy,
-            &Value::Null,
-            false,
-        )?;
+        gateway_accounts::insert(connection, id, &dummy, None)?;
+        let added = gateway_changes(None, &dummy, false);
+        audit_gateway(connection, id, actor, "gateway.add", &dummy, &added)?;
     }
     Ok(Some(settings))
 }

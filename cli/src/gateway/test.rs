@@ -45,7 +45,7 @@ impl Test {
             ),
             _ => (
                 "the stored credentials or settings are invalid",
-                " Correct them with `khata gateway add --if-absent`.",
+                " Correct them with `khata gateway set`.",
             ),
         };
         let name = found.name();

@@ -115,7 +115,7 @@ async fn an_address_that_sql_changes_gets_no_credentials() -> Result<()> {
         stack.database.execute(&change)?;
     }
     let test = [&["gateway", "test"], &CASHFREE[..]].concat();
-    assert_fails(&stack, &test, 1, "without `khata gateway add`")?;
+    assert_fails(&stack, &test, 1, "without `khata gateway set`")?;
     let listed = document_of(&stack, &["gateway", "list", "--merchant", "e2e"])?;
     let accounts = listed["gateway_accounts"].as_array().unwrap();
     let changed = accounts
