@@ -4,6 +4,7 @@
 //! document; its fields are stable for scripts.
 
 mod account;
+mod audit;
 mod delivery;
 mod event;
 mod gateway;
@@ -12,6 +13,7 @@ mod keyring;
 mod merchant;
 mod options;
 mod output;
+mod times;
 mod webhook;
 
 use khata_store::DatabaseSettings;
@@ -20,6 +22,12 @@ use khata_store::DatabaseSettings;
 #[derive(Debug, clap::Parser)]
 #[command(name = "khata", version = khata_version::text(), about)]
 pub struct Cli {
+    /// Print JSON: the result as one document, or one for each event where the command follows events
+    #[arg(long, global = true)]
+    json: bool,
+    /// Zone of the times in texts: UTC, Asia/Kolkata (IST), or an offset like +05:30; JSON always has UTC [default: UTC]
+    #[arg(long, global = true, env = "KHATA_TIMEZONE", value_name = "ZONE", value_parser = times::parse_zone)]
+    timezone: Option<times::Zone>,
     #[command(subcommand)]
     command: Command,
 }
@@ -56,11 +64,15 @@ enum Command {
     /// List and show events, and deliver them again
     #[command(subcommand)]
     Event(event::EventCommand),
+    /// List the changes that operators made
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
 }
 
 impl Cli {
     /// Runs the command. An error is the text for the operator; the exit code is then 1.
     pub fn run(self) -> anyhow::Result<()> {
+        output::set_form(self.json, self.timezone);
         match self.command {
             Command::Migrate {
                 require_roles,
@@ -73,6 +85,7 @@ impl Cli {
             Command::Account(command) => command.run(),
             Command::Webhook(command) => command.run(),
             Command::Event(command) => command.run(),
+            Command::Audit(command) => command.run(),
         }
     }
 }

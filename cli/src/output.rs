@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
 
 use anyhow::Context;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use comfy_table::{ColumnConstraint, Width, presets};
 use serde_json::Value;
+
+use crate::times::Zone;
 
 /// Placeholder for a missing value.
 pub(crate) const NONE: &str = "-";
@@ -16,10 +19,35 @@ const VALUE_WIDTH: u16 = 100;
 /// Spaces between two columns.
 const GAP: u16 = 2;
 
-/// Prints the document with `json`, else the text. A reader may close the pipe early; that is no error.
-pub(crate) fn print(json: bool, document: &Value, text: &str) -> anyhow::Result<()> {
+/// The form of everything that the process prints.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    json: bool,
+    zone: Zone,
+}
+
+static FORM: OnceLock<Form> = OnceLock::new();
+
+/// Sets the form, before the command runs. JSON has UTC always, so that scripts read the same in each zone.
+pub(crate) fn set_form(json: bool, zone: Option<Zone>) {
+    let zone = zone.filter(|_| !json).unwrap_or_else(Zone::utc);
+    let _ = FORM.set(Form { json, zone });
+}
+
+fn form() -> Form {
+    let (json, zone) = (false, Zone::utc());
+    FORM.get().copied().unwrap_or(Form { json, zone })
+}
+
+/// Whether the command prints JSON.
+pub(crate) fn is_json() -> bool {
+    form().json
+}
+
+/// Prints the document with `--json`, else the text. A reader may close the pipe early; that is no error.
+pub(crate) fn print(document: &Value, text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let text: &dyn fmt::Display = if json { document } else { &text };
+    let text: &dyn fmt::Display = if is_json() { document } else { &text };
     let printed = writeln!(out, "{text}");
     match printed.and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
@@ -32,9 +60,14 @@ pub(crate) fn clean(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
-/// Formats a time as the API does: RFC 3339, UTC, whole seconds.
+/// Formats a time as the API does, RFC 3339 in whole seconds; in a text, in the zone of `--timezone`.
 pub(crate) fn time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+    form().zone.time(time)
+}
+
+/// Formats the time of day and its zone, for a time within the hour.
+pub(crate) fn clock(time: DateTime<Utc>) -> String {
+    form().zone.clock(time)
 }
 
 pub(crate) fn yes_or_no(yes: bool) -> &'static str {
