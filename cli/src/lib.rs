@@ -8,6 +8,7 @@ mod audit;
 mod delivery;
 mod event;
 mod gateway;
+mod help;
 mod key;
 mod keyring;
 mod merchant;
@@ -16,6 +17,10 @@ mod output;
 mod times;
 mod webhook;
 
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
 use khata_store::DatabaseSettings;
 
 /// Khata's commands for operators
@@ -67,6 +72,13 @@ enum Command {
     /// List the changes that operators made
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Print the completion script for a shell: source it, or write it to the shell's folder of completions
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write a man page of each command into a directory
+    Man { directory: PathBuf },
 }
 
 impl Cli {
@@ -86,6 +98,8 @@ impl Cli {
             Command::Webhook(command) => command.run(),
             Command::Event(command) => command.run(),
             Command::Audit(command) => command.run(),
+            Command::Completions { shell } => help::completions(Self::command(), shell),
+            Command::Man { directory } => help::man(Self::command(), &directory),
         }
     }
 }
