@@ -1,6 +1,5 @@
 //! `khata event replay`.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use crate::options::{
     CommonOptions, MerchantOption, OperatorOptions, parse_endpoint, parse_event, parse_event_name,
 };
-use crate::output::time;
+use crate::output::{note, time};
 use crate::times::parse_past;
 
 /// Events that one transaction replays.
@@ -98,12 +97,10 @@ impl Replay {
             }
             if last_line.elapsed() >= LINE_INTERVAL {
                 last_line = Instant::now();
-                // A closed standard error does not stop the work.
-                let _ = writeln!(
-                    io::stderr(),
-                    "khata: {deliveries} deliveries up to {last}; to continue after an interruption, run the command again with \
+                note(&format!(
+                    "{deliveries} deliveries up to {last}; to continue after an interruption, run the command again with \
                      --undelivered"
-                );
+                ));
             }
         }
         let document = json!({ "deliveries": deliveries, "dry_run": self.dry_run });

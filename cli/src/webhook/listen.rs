@@ -16,7 +16,7 @@ use khata_webhooks::{
 use serde_json::{Value, json};
 
 use crate::options::{parse_event, parse_event_name};
-use crate::output::{clean, print, time};
+use crate::output::{clean, note, print, time};
 use crate::times::parse_past;
 use api::{After, Api, FetchError, Listed};
 
@@ -115,7 +115,7 @@ impl Listen {
                 Ok(page) => page,
                 Err(FetchError::Refused(why)) => bail!(why),
                 Err(FetchError::Failed(why)) => {
-                    eprintln!("khata: {why}; trying again");
+                    note(&format!("{why}; trying again"));
                     tokio::time::sleep(ERROR_PAUSE).await;
                     continue;
                 }
@@ -134,12 +134,12 @@ impl Listen {
             if !page.has_more {
                 if !is_waiting {
                     is_waiting = true;
-                    let note = match (self.after, self.since) {
+                    let more = match (self.after, self.since) {
                         (None, None) => "; --since or --after begins earlier".to_owned(),
                         (None, Some(_)) => format!("; {skipped} older ones were skipped"),
                         (Some(_), _) => String::new(),
                     };
-                    eprintln!("khata: waiting for events{note}");
+                    note(&format!("waiting for events{more}"));
                 }
                 since = None;
                 tokio::time::sleep(POLL_INTERVAL).await;
