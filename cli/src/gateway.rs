@@ -18,7 +18,7 @@ use serde_json::json;
 pub(crate) use audit::{audit_gateway, gateway_changes};
 pub(crate) use health::HealthIssue;
 use which::WhichAccount;
-pub(crate) use which::gateway_name;
+pub(crate) use which::{gateway_name, parse_account as parse_gateway_account};
 
 use crate::options::OperatorOptions;
 

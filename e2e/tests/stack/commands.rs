@@ -6,6 +6,7 @@ mod gateway_changes;
 mod gateways;
 mod keys;
 mod merchants;
+mod searches;
 mod webhooks;
 
 use std::time::Duration;
