@@ -35,7 +35,7 @@ fuzz: ## Build the fuzz targets, then search each decoder for failures for a min
 
 bench: ## Measure a release build, all or PART=…, against pgbench on the same Postgres
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with bash -c \
-	    'KHATA_DATABASE_URL=$$KHATA_OWNER_URL exec $(PROGRAMS)/release/khata-bench $(PART) $(BACKLOG)'
+	    'KHATA_DATABASE_URL=$$KHATA_OWNER_URL exec $(PROGRAMS)/release/khata-bench $(or $(PART),$(if $(BACKLOG),webhooks)) $(BACKLOG)'
 
 bench-collector: ## Measure the cost of tracing, with and without a reachable collector
 	@KHATA_LOCAL_DIR=$(LOCAL)/bench KHATA_PROFILE=release $(STACK) with bash -c \

@@ -13,7 +13,7 @@ from pathlib import Path
 from panels import RATE, band, cell, dashboard, lines, link, logs, merchants, quantiles, row, stat, table, to, traces, variable, zero
 
 FOLDER = Path(__file__).parent / "dashboards"
-MERCHANTS = 'route=~"/(customers|gateways).*"'
+MERCHANTS = 'route=~"/(customers|gateways|events|webhook-endpoints|banks|.well-known).*"'
 # The names of merchants, known for an hour after the last worker exported them.
 NAMED = " * on (merchant_id) group_left (name) max by (merchant_id, name) (last_over_time(khata_merchant_info[1h]))"
 RUNBOOK = "What to do: docs/operations.md."

@@ -58,7 +58,10 @@ cargo build --workspace --all-targets
     cargo test --workspace --no-fail-fast 2>&1 | tee "$log" && exit 0
     # One of a thousand tests that waited too little on a busy machine does not say that Khata fails. A few are repeated, alone and
     # once; the end of the output names them, since a test that is not certain is a fault of its own.
-    mapfile -t failed < <(sed -n 's/^    \([a-z0-9_]\+\(::[a-z0-9_]\+\)*\)$/\1/p' "$log" | sort -u)
+    mapfile -t failed < <(sed -n 's/^test \([a-z0-9_:]*\) \.\.\. FAILED$/\1/p' "$log")
+    # Each failed program must have named its failed tests, which a crashed one has not; no doc test can be repeated by its name.
+    (($(grep -c '^    `-p ' "$log") == $(grep -c '^test result: FAILED' "$log"))) || exit 1
+    ! grep -qe '^    .-p .* --doc.$' "$log" || exit 1
     ((${#failed[@]} > 0 && ${#failed[@]} <= 3)) || exit 1
     heading "once more: ${failed[*]}"
     cargo test --workspace --no-fail-fast -- --exact "${failed[@]}" 2>&1 | tee "$log.repeated"

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-/// Time-out for an event that takes a second on an idle machine: other tests may keep the machine busy.
-pub const TIMEOUT: Duration = Duration::from_mins(1);
+pub use khata_testing::TIMEOUT;
 
 /// Time between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(40);

@@ -446,8 +446,8 @@ async fn every_query_runs_on_a_real_prometheus() -> Result<()> {
         .iter()
         .filter(|rule| rule["labels"]["severity"] == "critical")
     {
-        assert_eq!(
-            rule["state"], "inactive",
+        assert_ne!(
+            rule["state"], "firing",
             "{}: {}",
             rule["name"], rule["alerts"]
         );

@@ -162,6 +162,10 @@ async fn a_gateway_outage_is_one_notification_and_hides_nothing_else() -> Result
     let others = [
         // Another installation, another gateway, and a merchant whose credentials are wrong.
         alert("KhataOldestUnfinished", &[("namespace", "staging")]),
+        alert(
+            "KhataGatewayDown",
+            &[("namespace", "staging"), ("gateway", "CASHFREE")],
+        ),
         alert("KhataGatewayDoesNotRespond", &[khata, ("gateway", "SETU")]),
         alert(
             "KhataMerchantHasNoGateway",
@@ -194,6 +198,7 @@ async fn a_gateway_outage_is_one_notification_and_hides_nothing_else() -> Result
     expected.extend([
         ("KhataDeadlineIsNear", "pager"),
         ("KhataGatewayDoesNotRespond", "operators"),
+        ("KhataGatewayDown", "operators"),
         ("KhataMerchantHasNoGateway", "pager"),
         ("KhataOldestUnfinished", "operators"),
         ("KhataPossibleDoubleDrop", "pager"),

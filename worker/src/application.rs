@@ -272,7 +272,7 @@ fn alert_receiver(
         return Ok(None);
     }
     let file = settings.operator_alerts_authorization_file.clone();
-    AlertReceiver::new(http.clone(), url, file).map(Some)
+    AlertReceiver::new(http.clone(), url, &settings.runbook_url, file).map(Some)
 }
 
 #[cfg(test)]

@@ -388,6 +388,7 @@ pub(crate) mod tests {
             }],
             disabled_endpoints: vec![DisabledEndpoint {
                 merchant,
+                merchant_name: "shop".to_owned(),
                 id: EndpointId(uuid::Uuid::nil()),
                 disabled_by: DisabledBy::Gone,
                 disabled_at: DateTime::UNIX_EPOCH,

@@ -104,27 +104,30 @@ impl Alerts {
         has_changed
     }
 
-    /// Returns the alerts to post.
-    fn to_post(&self, now: DateTime<Utc>) -> Vec<Value> {
+    /// Returns the alerts to post, with links into this runbook.
+    fn to_post(&self, runbook: &str, now: DateTime<Utc>) -> Vec<Value> {
         let firing = self.firing.iter();
-        let firing = firing.map(|(labels, alert)| posted(labels, alert, now + LIFETIME));
+        let firing = firing.map(|(labels, alert)| (labels, alert, now + LIFETIME));
         let ended = self.ended.iter();
+        let ended = ended.map(|(labels, (alert, ended_at))| (labels, alert, *ended_at));
         firing
-            .chain(ended.map(|(labels, (alert, ended_at))| posted(labels, alert, *ended_at)))
+            .chain(ended)
+            .map(|(labels, alert, ends_at)| posted(labels, alert, runbook, ends_at))
             .collect()
     }
 }
 
 /// Returns an alert as Alertmanager's API takes it.
-fn posted(labels: &Labels, alert: &Alert, ends_at: DateTime<Utc>) -> Value {
+fn posted(labels: &Labels, alert: &Alert, runbook: &str, ends_at: DateTime<Utc>) -> Value {
     let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
-    let page = labels[ALERT_NAME].to_lowercase();
+    let mut annotations = json!({ "summary": alert.summary });
+    if !runbook.is_empty() {
+        let section = labels[ALERT_NAME].to_lowercase();
+        annotations["runbook_url"] = format!("{runbook}#{section}").into();
+    }
     json!({
         "labels": labels,
-        "annotations": {
-            "summary": alert.summary,
-            "runbook_url": format!("docs/operations.md#{page}"),
-        },
+        "annotations": annotations,
         "startsAt": time(alert.starts_at),
         "endsAt": time(ends_at),
     })
@@ -151,7 +154,8 @@ fn conditions(known: &Known) -> BTreeMap<Labels, Condition> {
     let mut all = BTreeMap::new();
     for endpoint in &known.disabled_endpoints {
         let (merchant_id, why) = (endpoint.merchant.to_string(), endpoint.disabled_by);
-        let summary = format!("A webhook endpoint of {merchant_id} is disabled ({why})");
+        let name = &endpoint.merchant_name;
+        let summary = format!("A webhook endpoint of {name} ({merchant_id}) is disabled ({why})");
         let of = [
             ("why", why.to_string()),
             ("merchant_id", merchant_id),
@@ -166,7 +170,10 @@ fn conditions(known: &Known) -> BTreeMap<Labels, Condition> {
     }
     for status in known.gateways.iter().filter(|status| status.is_down) {
         let account = account_of(status);
-        let summary = format!("{} is down on {}", account.gateway, account.gateway_account);
+        let summary = format!(
+            "{} is down on {} of {} ({})",
+            account.gateway, account.gateway_account, status.merchant_name, account.merchant_id
+        );
         let of = [
             ("merchant_id", account.merchant_id),
             ("gateway", account.gateway.to_owned()),
@@ -181,21 +188,22 @@ fn conditions(known: &Known) -> BTreeMap<Labels, Condition> {
     }
     for budget in &known.budgets {
         let merchant_id = budget.merchant.to_string();
-        for (name, severity, from) in [
+        for (alert, severity, from) in [
             (BUDGET_USED, "warning", BUDGET_WARNING),
             (BUDGET_USED_UP, "critical", 1.0),
         ] {
             if budget.used_share >= from {
                 let used = (budget.used_share * 100.0).floor();
+                let merchant = &budget.merchant_name;
                 let condition = Condition {
                     summary: format!(
-                        "{merchant_id} has used {used}% of its penny drops of the day"
+                        "{merchant} ({merchant_id}) has used {used}% of its penny drops of the day"
                     ),
                     since: None,
                     hold: TimeDelta::zero(),
                 };
                 let of = [("merchant_id", merchant_id.clone())];
-                all.insert(labels(name, severity, of), condition);
+                all.insert(labels(alert, severity, of), condition);
             }
         }
     }
@@ -207,6 +215,8 @@ fn conditions(known: &Known) -> BTreeMap<Labels, Condition> {
 pub(crate) struct AlertReceiver {
     http: reqwest::Client,
     url: Url,
+    /// Address of the runbook, with a section for each alert; empty: alerts have no link.
+    runbook: String,
     /// File with the value of the header `authorization`; read for each post, because the value may expire.
     authorization_file: Option<PathBuf>,
 }
@@ -215,6 +225,7 @@ impl AlertReceiver {
     pub(crate) fn new(
         http: reqwest::Client,
         url: &str,
+        runbook: &str,
         authorization_file: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
         let url = Url::parse(url).ok().filter(|url| {
@@ -229,6 +240,7 @@ impl AlertReceiver {
         Ok(Self {
             http,
             url,
+            runbook: runbook.trim().to_owned(),
             authorization_file,
         })
     }
@@ -288,7 +300,7 @@ impl OperatorAlerts {
             let conditions = self.rows.recent(conditions);
             let has_changed = conditions.is_some_and(|conditions| alerts.update(conditions, now));
             let is_due = has_changed || has_failed || now - posted_at >= REPEAT_INTERVAL;
-            let post = alerts.to_post(now);
+            let post = alerts.to_post(&self.receiver.runbook, now);
             if post.is_empty() || !is_due {
                 continue;
             }
@@ -344,7 +356,7 @@ mod tests {
             let end = alert["endsAt"].as_str().unwrap();
             (DateTime::parse_from_rfc3339(end).unwrap().to_utc() - time(0)).num_seconds()
         };
-        alerts.to_post(time(now)).iter().map(end).collect()
+        alerts.to_post("", time(now)).iter().map(end).collect()
     }
 
     #[test]
@@ -355,7 +367,7 @@ mod tests {
         assert!(!alerts.update(one(0, None), time(15)));
         assert_eq!(ends(&alerts, 15), [315]);
         assert_eq!(
-            alerts.to_post(time(15))[0]["startsAt"],
+            alerts.to_post("", time(15))[0]["startsAt"],
             "2027-01-15T08:00:00.000Z"
         );
         assert!(alerts.update(BTreeMap::new(), time(30)));
@@ -364,7 +376,7 @@ mod tests {
         assert!(!alerts.update(BTreeMap::new(), time(60)));
         assert_eq!(ends(&alerts, 60), [30]);
         alerts.update(BTreeMap::new(), time(330));
-        assert_eq!(alerts.to_post(time(330)), [] as [Value; 0]);
+        assert_eq!(alerts.to_post("", time(330)), [] as [Value; 0]);
     }
 
     #[test]
@@ -421,7 +433,9 @@ mod tests {
                 .split_once(')')
                 .unwrap()
                 .0;
-            for label in grouped.split(", ") {
+            // Prometheus knows where it found a worker.
+            let here = ["cluster", "namespace"];
+            for label in grouped.split(", ").filter(|label| !here.contains(label)) {
                 assert!(labels.contains_key(label), "{name} has no label {label}");
             }
             if condition.hold > TimeDelta::zero() {
@@ -433,15 +447,16 @@ mod tests {
             .map(|condition| condition.summary.as_str())
             .collect();
         let merchant = MerchantId(uuid::Uuid::nil());
-        assert_eq!(summaries[0], "CASHFREE is down on down");
-        let used = format!("{merchant} has used 100% of its penny drops of the day");
+        let down = format!("CASHFREE is down on down of shop ({merchant})");
+        assert_eq!(summaries[0], down);
+        let used = format!("shop ({merchant}) has used 100% of its penny drops of the day");
         assert_eq!(summaries[1..3], [used.as_str(); 2]);
     }
 
     #[test]
     fn an_address_holds_no_credentials() {
         let http = khata_gateways::client().unwrap();
-        let receiver = |url: &str| AlertReceiver::new(http.clone(), url, None).is_ok();
+        let receiver = |url: &str| AlertReceiver::new(http.clone(), url, "", None).is_ok();
         assert!(receiver("http://alertmanager:9093/api/v2/alerts"));
         assert!(receiver("https://alerts.example/api/v2/alerts"));
         for url in [

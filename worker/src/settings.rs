@@ -91,6 +91,9 @@ pub struct Settings {
     /// File with the value of the header `authorization` that this URL gets
     #[arg(long, env = "KHATA_OPERATOR_ALERTS_AUTHORIZATION_FILE")]
     pub(crate) operator_alerts_authorization_file: Option<PathBuf>,
+    /// Address of docs/operations.md where operators read it: these alerts link to its sections; empty: no link
+    #[arg(long, env = "KHATA_RUNBOOK_URL", default_value = "")]
+    pub(crate) runbook_url: String,
     #[command(flatten)]
     pub(crate) database: DatabaseSettings,
     #[command(flatten)]

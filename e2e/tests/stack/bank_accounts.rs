@@ -27,6 +27,7 @@ async fn the_deprecated_endpoints_return_the_same_accounts() -> Result<()> {
     let mut form = named("026291800001191", IFSC, "test");
     form.extend([
         ("command", "validate"),
+        ("wait_seconds", "18"),
         ("metadata.param1", "value1"),
         ("metadata.param2", "value2"),
     ]);
@@ -85,7 +86,8 @@ async fn the_deprecated_endpoints_return_the_same_accounts() -> Result<()> {
         .await?
         .expect_status(200)?;
 
-    let validated = post(&stack, &format!("{OLD}/{id}/validate"), &[])
+    let wait = [("wait_seconds", "18")];
+    let validated = post(&stack, &format!("{OLD}/{id}/validate"), &wait)
         .await?
         .account()?;
     assert_eq!(validated["validation_status"], "ACTIVE");

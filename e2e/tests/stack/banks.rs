@@ -69,7 +69,7 @@ async fn a_branch_is_found_by_its_ifsc() -> Result<()> {
 async fn no_rupee_goes_to_a_bank_without_imps() -> Result<()> {
     let stack = TestStack::start(Setup::default()).await?;
     let mut form = bank("026291800001191", "SBHY0020039");
-    form.push(("command", "validate"));
+    form.extend([("command", "validate"), ("wait_seconds", "18")]);
     let account = stack.api.create("customer_1122", &form).await?.account()?;
     assert_eq!(text(&account, "/status"), "FAILURE", "{account}");
     let validation = &account["validation"];

@@ -7,9 +7,6 @@ use khata_e2e::{Setup, TIMEOUT, TestStack, eventually};
 
 use crate::load::{assert_paid_once, create_ten, outage};
 
-/// Maximum time from the broker's return until all accounts are validated.
-const CAUGHT_UP: Duration = Duration::from_secs(30);
-
 #[tokio::test]
 async fn without_the_broker_accounts_are_accepted_and_validated_later() -> Result<()> {
     let stack = TestStack::start(outage()).await?;
@@ -53,7 +50,7 @@ async fn without_the_broker_accounts_are_accepted_and_validated_later() -> Resul
     broker.restore();
     let back = Instant::now();
     stack
-        .wait_until_none_is(&["CREATED", "PENDING"], CAUGHT_UP)
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
     eprintln!("caught up {:?} after the broker's return", back.elapsed());
 
@@ -69,7 +66,7 @@ async fn without_the_broker_accounts_are_accepted_and_validated_later() -> Resul
     broker.restore();
     let back = Instant::now();
     stack
-        .wait_until_none_is(&["CREATED", "PENDING"], CAUGHT_UP)
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
     eprintln!(
         "caught up {:?} after the broker spoke again",
@@ -101,7 +98,7 @@ async fn lost_messages_delay_work_and_lose_no_account() -> Result<()> {
     stack.start_worker().await?;
     let began = Instant::now();
     stack
-        .wait_until_none_is(&["CREATED", "PENDING"], CAUGHT_UP)
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
     eprintln!(
         "{lost} messages lost; caught up after {:?}",
@@ -194,7 +191,7 @@ async fn a_deleted_queue_is_declared_again() -> Result<()> {
     stack.queues.delete().await?;
     create_ten(&stack, "after").await?;
     stack
-        .wait_until_none_is(&["CREATED", "PENDING"], CAUGHT_UP)
+        .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
     assert_paid_once(&stack, 20).await
 }

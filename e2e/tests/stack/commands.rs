@@ -17,6 +17,8 @@ use serde_json::Value;
 const CACHE_TTL: Duration = Duration::from_secs(5);
 /// Additional time for a busy machine.
 const SLACK: Duration = Duration::from_secs(2);
+/// Patience for a changed setting: several times its maximum age.
+const APPLIED: Duration = Duration::from_secs(20);
 
 fn without_workers() -> Setup {
     Setup {

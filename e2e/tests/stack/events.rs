@@ -50,6 +50,21 @@ pub(crate) async fn events(api: &Api, count: usize) -> Result<Vec<Value>> {
     .await
 }
 
+/// Waits for the event of the account's change to this status, and returns the account that it shows. The account may have another
+/// status by now.
+pub(crate) async fn became(api: &Api, account: &str, status: &str) -> Result<Value> {
+    let path = format!("/events?limit=100&types=CUSTOMER_ACCOUNT_{status}");
+    let what = format!("the event of {account} being {status}");
+    eventually(TIMEOUT, &what, async || {
+        let page = get(api, &path).await?.expect_status(200)?.json();
+        let mut accounts = items(&page)
+            .into_iter()
+            .map(|event| event["content"]["customer_account"].clone());
+        anyhow::Ok(accounts.find(|shown| text(shown, "/id") == account))
+    })
+    .await
+}
+
 /// Returns the names of events.
 fn names(events: &[Value]) -> Vec<&str> {
     events

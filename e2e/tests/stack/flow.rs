@@ -8,6 +8,7 @@ use khata_e2e::client::text;
 use khata_e2e::{PUBLISHED, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
+use crate::events::became;
 use crate::requests::{CONSENT, bank, ids, is_time, named};
 
 const CUSTOMER: &str = "customer_1122";
@@ -203,7 +204,7 @@ async fn an_account_pending_at_the_bank_is_pending_and_then_final() -> Result<()
             .await?
             .account()?;
         let id = text(&created, "/id");
-        let pending = api.wait_for("pending", id, &["PENDING"], TIMEOUT).await?;
+        let pending = became(api, id, "PENDING").await?;
         assert!(
             pending["validation"]["date_completed"].is_null(),
             "{pending}"
@@ -324,7 +325,7 @@ async fn the_dummy_gateway_returns_every_outcome_on_demand() -> Result<()> {
             assert_eq!(created["gateway_id"], 100, "{created}");
             let id = text(&created, "/id");
             for status in way {
-                api.wait_for("dummy", id, &[status], TIMEOUT).await?;
+                became(api, id, status).await?;
             }
             // The gateway was called, even if its result changes nothing.
             let account = eventually(TIMEOUT, "an attempt", async || {
@@ -394,10 +395,7 @@ async fn an_account_is_final_within_the_target_time() -> Result<()> {
         took.push(began.elapsed());
     }
     took.sort_unstable();
-    // 50 ms with a release build on an idle machine. Even here the time is below the scheduler's interval.
-    assert!(
-        took[took.len() / 2] < Duration::from_millis(400),
-        "{took:?}"
-    );
+    // 50 ms with a release build on an idle machine. Even here the time is far below that of a lost wake-up, 5 s.
+    assert!(took[took.len() / 2] < Duration::from_secs(2), "{took:?}");
     Ok(())
 }

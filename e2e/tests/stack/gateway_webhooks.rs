@@ -13,6 +13,7 @@ use khata_e2e::{
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::events::became;
 use crate::requests::bank;
 
 /// A poll interval of an hour: an earlier outcome came by webhook.
@@ -79,7 +80,7 @@ async fn a_webhook_of_every_gateway_settles_the_account_at_once() -> Result<()> 
                 .await?
                 .account()?;
             let id = text(&created, "/id");
-            until_status(&stack, "called", id, "PENDING").await?;
+            became(&stack.api, id, "PENDING").await?;
             let account = until_status(&stack, "called", id, status).await?;
             assert_eq!(
                 text(&account, "/validation/failure/code"),

@@ -296,14 +296,17 @@ async fn a_gateway_error_after_the_drop_is_looked_up_and_not_paid_twice() -> Res
 async fn a_response_that_comes_late_in_a_lease_is_stored_and_not_paid_again() -> Result<()> {
     let mut stack = TestStack::start(Setup {
         workers: 0,
-        worker_settings: &[("KHATA_WORKER_LEASE_SECONDS", "10")],
+        worker_settings: &[("KHATA_WORKER_LEASE_SECONDS", "20")],
         ..Setup::default()
     })
     .await?;
     // SETU offers no way to find out what became of a lost call.
     let gateway = SandboxGateway::named("SETU");
     let base_url = gateway.base_url(&stack.sandbox);
-    stack.set_gateway_account(&gateway.account(&base_url, 0))?;
+    stack.set_gateway_account(&GatewayAccount {
+        call_timeout_ms: 7_500,
+        ..gateway.account(&base_url, 0)
+    })?;
     stack.start_worker().await?;
     let create = async |customer: &str, number: &str| -> Result<()> {
         let form = bank(number, "AABF0008032");
@@ -314,9 +317,9 @@ async fn a_response_that_comes_late_in_a_lease_is_stored_and_not_paid_again() ->
     };
     // The worker has its access token.
     create("early", "7000000001").await?;
-    // Two time-outs of 3 s fit into the rest of the lease before the call, and not after it.
+    // Two time-outs of 7.5 s fit into the rest of the lease before the call, and not after it.
     let late = Behaviour {
-        latency_ms: 2_500,
+        latency_ms: 4_000,
         ..Behaviour::default()
     };
     stack.sandbox.set_behaviour_of(gateway.name, late).await?;

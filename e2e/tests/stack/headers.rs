@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use khata_e2e::client::text;
-use khata_e2e::{TIMEOUT, eventually};
+use khata_e2e::{Setup, TIMEOUT, TestStack, eventually};
 use reqwest::Method;
 
 use crate::bad_values::stack;
@@ -137,7 +137,12 @@ async fn a_key_is_valid_only_in_its_own_database() -> Result<()> {
 
 #[tokio::test]
 async fn every_invalid_key_takes_the_same_time() -> Result<()> {
-    let stack = stack().await?;
+    let stack = TestStack::start(Setup {
+        workers: 0,
+        alone: true,
+        ..Setup::default()
+    })
+    .await?;
     let revoked = stack.issue_key("e2e")?;
     let prefix = &revoked[..12];
     stack.database.execute(&format!(

@@ -109,13 +109,13 @@ async fn the_encryption_key_is_rotated_while_accounts_are_created() -> Result<()
     assert!(said.contains("\"id\": 1") && said.contains("\"id\": 2"));
 
     // One rotation is killed, and two run at once, while accounts are created.
-    let slowly = ["keyring", "rotate", "--batch", "5", "--pause-ms", "1000"];
+    let slowly = ["keyring", "rotate", "--batch", "5", "--pause-ms", "4000"];
     let mut killed = stack.start_program("khata", &slowly, &[])?;
+    create(&stack, "meanwhile", 800_000, 10).await?;
     eventually(TIMEOUT, "a part being re-encrypted", async || {
-        anyhow::Ok((sealed_under(&stack, 2)?[0] > 12).then_some(()))
+        anyhow::Ok((sealed_under(&stack, 2)?[0] > 22).then_some(()))
     })
     .await?;
-    create(&stack, "meanwhile", 800_000, 10).await?;
     killed.kill()?;
     let [accounts, _, _] = sealed_under(&stack, 1)?;
     assert!(accounts > 0, "the rotation ended before it was killed");

@@ -116,7 +116,7 @@ async fn a_worker_frozen_beyond_its_lease_settles_nothing() -> Result<()> {
 #[tokio::test]
 async fn a_stopping_worker_finishes_its_validations_and_leaves_the_rest() -> Result<()> {
     let mut stack = TestStack::start(Setup {
-        call_timeout_ms: 1_000,
+        call_timeout_ms: 10_000,
         worker_settings: &[("KHATA_WORKER_CONCURRENCY", "20")],
         ..Setup::default()
     })
@@ -124,7 +124,7 @@ async fn a_stopping_worker_finishes_its_validations_and_leaves_the_rest() -> Res
     stack
         .sandbox
         .set_behaviour(Behaviour {
-            latency_ms: 300,
+            latency_ms: 3_000,
             ..Behaviour::default()
         })
         .await?;
@@ -141,7 +141,7 @@ async fn a_stopping_worker_finishes_its_validations_and_leaves_the_rest() -> Res
     .await?;
     let mut worker = stack.workers.remove(0).process;
     worker.terminate()?;
-    let status = worker.wait(Duration::from_secs(25)).await?;
+    let status = worker.wait(TIMEOUT).await?;
     assert_eq!(status.code(), Some(0), "{}", worker.log());
     // The worker left no lease.
     assert_eq!(stack.database.number(LEASED)?, 0);
@@ -149,6 +149,7 @@ async fn a_stopping_worker_finishes_its_validations_and_leaves_the_rest() -> Res
         stack.count("CREATED")? > 0,
         "there was more than it could carry"
     );
+    stack.sandbox.set_behaviour(Behaviour::default()).await?;
     stack.start_worker().await?;
     stack
         .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)

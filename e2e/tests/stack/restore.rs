@@ -46,8 +46,9 @@ async fn on_their_way(stack: &mut TestStack) -> Result<()> {
     stack
         .wait_until_none_is(&["CREATED", "PENDING"], TIMEOUT)
         .await?;
+    // Pending until the workers have stopped.
     let slow = Behaviour {
-        pending_ms: 3_000,
+        pending_ms: 20_000,
         ..Behaviour::default()
     };
     stack.sandbox.set_behaviour(slow).await?;

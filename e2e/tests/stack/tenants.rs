@@ -10,6 +10,13 @@ use serde_json::Value;
 use crate::events::events;
 use crate::requests::bank;
 
+/// Returns every row except the counts of encryptions, which the API stores in the background.
+fn records(stack: &TestStack) -> Result<Vec<String>> {
+    let mut rows = stack.database.dump()?;
+    rows.retain(|row| !row.starts_with("encryption_counts"));
+    Ok(rows)
+}
+
 #[tokio::test]
 async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
     let stack = TestStack::start(Setup {
@@ -35,7 +42,7 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
         .form(&[("url", "https://hooks.example.com/1191")]);
     let endpoint = stack.api.send(endpoint).await?.expect_status(200)?.json();
     let event = text(&events(&stack.api, 1).await?[0], "/id").to_owned();
-    let before = stack.database.dump()?;
+    let before = records(&stack)?;
 
     let document = stack
         .api
@@ -81,7 +88,7 @@ async fn every_operation_answers_404_to_another_merchants_ids() -> Result<()> {
         asked >= 28,
         "{asked} operations asked: is the document whole?"
     );
-    assert_eq!(stack.database.dump()?, before, "nothing was changed");
+    assert_eq!(records(&stack)?, before, "nothing was changed");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::sandbox::Sandbox;
 use crate::support::{bank, call, consent, good, reference};
 
 /// Time for which an account is pending: far longer than two calls take on a busy machine.
-const PENDING: Duration = Duration::from_secs(1);
+const PENDING: Duration = Duration::from_secs(3);
 
 /// Account, IFSC, final class and failure; the last two columns of Cashfree's table.
 const PUBLISHED: [(&str, &str, Class, Option<FailureCode>); 14] = [

@@ -41,8 +41,9 @@ async fn a_hanging_call_is_lost_within_the_timeout_and_found_by_a_lookup() {
     let started = Instant::now();
     let hung = cashfree.verify(&call).await;
     assert!(is_lost(&hung), "{hung:?}");
+    // The default time-out is 10 s.
     assert!(
-        started.elapsed() < Duration::from_secs(3),
+        started.elapsed() < Duration::from_secs(8),
         "{:?}",
         started.elapsed()
     );

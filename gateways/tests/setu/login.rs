@@ -173,12 +173,12 @@ async fn a_rate_limited_login_returns_the_delay() {
 async fn waiting_for_a_hanging_login_takes_no_longer_than_a_call() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", silent.local_addr().unwrap());
-    let setu = setu_with(&origin, &logging_in(), &json!({"call_timeout_ms": 2_000}));
+    let setu = setu_with(&origin, &logging_in(), &json!({"call_timeout_ms": 8_000}));
     let setu = setu.as_ref();
     let started = Instant::now();
     let (a, b, c) = tokio::join!(verify(setu), verify(setu), verify(setu));
     let elapsed = started.elapsed();
-    assert!(elapsed < Duration::from_millis(4_800), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(19), "{elapsed:?}");
     for response in [a, b, c] {
         assert!(response.is_err(), "{response:?}");
     }

@@ -187,7 +187,7 @@ async fn a_hanging_call_ends_without_a_reply() {
 async fn async_outcomes_can_be_made_late() {
     let sandbox = Sandbox::start(&[]);
     sandbox
-        .set_behaviour(&json!({"gateway": "CASHFREE", "pending_ms": 1_000}))
+        .set_behaviour(&json!({"gateway": "CASHFREE", "pending_ms": 3_000}))
         .await;
     let began = Instant::now();
     sandbox.send_async("123456", "HDFC0000001", "a").await;
@@ -198,6 +198,6 @@ async fn async_outcomes_can_be_made_late() {
         sandbox.of_user("a").await["account_status"] != "RECEIVED"
     })
     .await;
-    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert!(began.elapsed() >= Duration::from_secs(3));
     assert_eq!(sandbox.of_user("a").await["account_status"], "VALID");
 }

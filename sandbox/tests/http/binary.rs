@@ -24,7 +24,7 @@ impl Running {
             .env("KHATA_SANDBOX_LEDGER", folder.join("ledger.jsonl"))
             .spawn()
             .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let port = loop {
             if let Ok(port) = fs::read_to_string(&port_file) {
                 break port.parse().unwrap();

@@ -1,4 +1,4 @@
-//! Counts of open validations and the state of gateway accounts, for metrics. Workers serve every merchant, so these
+//! Counts of open validations and the state of gateway accounts, for metrics and for alerts to operators. Workers serve every merchant, so these
 //! statements read the rows of every merchant.
 
 use chrono::{DateTime, Utc};
@@ -177,6 +177,7 @@ row! {
     pub struct DisabledEndpoint {
         #[diesel(column_name = merchant_id)]
         pub merchant: MerchantId,
+        pub merchant_name: String,
         pub id: EndpointId,
         pub disabled_by: DisabledBy,
         pub disabled_at: DateTime<Utc>,
@@ -189,9 +190,10 @@ pub fn disabled_endpoints(
     limit: i64,
 ) -> QueryResult<Vec<DisabledEndpoint>> {
     statement(
-        "select merchant_id, id, disabled_by, disabled_at from webhook_endpoints
-         where disabled_by in ('FAILING', 'GONE') and disabled_at > now() - interval '24 hours' and deleted_at is null
-         order by disabled_at desc limit $1",
+        "select w.merchant_id, m.name as merchant_name, w.id, w.disabled_by, w.disabled_at
+         from webhook_endpoints w join merchants m on m.id = w.merchant_id
+         where w.disabled_by in ('FAILING', 'GONE') and w.disabled_at > now() - interval '24 hours' and w.deleted_at is null
+         order by w.disabled_at desc limit $1",
     )
     .bind(limit)
     .load(connection)

@@ -22,6 +22,9 @@ use khata_domain::{AccountStatus, MerchantId, Method, PendingReason, ValidationI
 pub(super) const POSITION: &str =
     "((select base from event_clock where is_only) + pg_current_xact_id()::text::bigint)";
 
+/// The position from which on readers see no event: a transaction that may still write there runs.
+pub(super) const HORIZON: &str = "((select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint)";
+
 /// The columns of an event that keep what later changes overwrite, and their values, of an account `a` and its validation `v`.
 pub(super) const SNAPSHOT_COLUMNS: &str =
     "status, last_validated_at, pinned_gateway_id, pinned_gateway_reference_id, validation_id, attempts, gateway_id,
@@ -149,16 +152,16 @@ pub fn list(
         READ
     };
     let horizon = if mutants::is_on(Mutant::EagerCursor) {
-        "true"
+        "9223372036854775807"
     } else {
-        "position < (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+        HORIZON
     };
     // Postgres reads the snapshot of the statement: an event below is committed or was never written.
     let mut events: Vec<Event> = statement(format!(
         "with e as materialized (
             select * from events
             where merchant_id = $1 and position >= $2 and (position, version, id) > ($2, $3, $4)
-              and {horizon}
+              and position < {horizon}
             order by position, version, id limit $5
          ), wanted as (
             select * from e where $6 or name = any ($7) order by position, version, id limit $8
@@ -201,12 +204,11 @@ pub fn list(
 /// Finds the newest event that readers see now: a page after it begins with the first event that they do not see yet. `None` if they
 /// see none.
 pub fn latest(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Option<EventId>> {
-    statement(
+    statement(format!(
         "select id from events
-         where merchant_id = $1
-           and position < (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+         where merchant_id = $1 and position < {HORIZON}
          order by position desc, version desc, id desc limit 1",
-    )
+    ))
     .bind(merchant)
     .tuple(connection)
     .optional()
@@ -218,12 +220,11 @@ fn has_after(
     merchant: MerchantId,
     event: &Event,
 ) -> QueryResult<bool> {
-    let more: Option<EventId> = statement(
+    let more: Option<EventId> = statement(format!(
         "select id from events
-         where merchant_id = $1 and position >= $2 and (position, version, id) > ($2, $3, $4)
-           and position < (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+         where merchant_id = $1 and position >= $2 and (position, version, id) > ($2, $3, $4) and position < {HORIZON}
          order by position, version, id limit 1",
-    )
+    ))
     .bind(merchant)
     .bind(event.position)
     .bind(event.version)

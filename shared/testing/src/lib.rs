@@ -7,24 +7,17 @@
 )]
 
 pub mod database;
+mod deadline;
 pub mod proxy;
 pub mod queues;
 
 pub use database::Database;
+pub use deadline::{TIMEOUT, until};
 pub use khata_queue::DeliverySignals;
 pub use proxy::Proxy;
 pub use queues::Queues;
 
 use std::time::{Duration, SystemTime};
-
-/// Polls every few milliseconds until the condition holds; panics after ten seconds.
-pub async fn until(condition: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while !holds().await {
-        assert!(tokio::time::Instant::now() < deadline, "never: {condition}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
 
 /// Returns at once, or after midnight in India if that is less than a minute away. A test of penny drops per day calls this
 /// first, because each Indian day has a budget of its own.

@@ -11,6 +11,8 @@ use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use uuid::Uuid;
 
+use crate::deadline::TIMEOUT;
+
 /// Queues with a unique prefix.
 #[derive(Debug)]
 pub struct Queues {
@@ -92,9 +94,9 @@ impl Queues {
 }
 
 impl Tap {
-    /// Returns the next message of a queue, unacknowledged; waits five seconds for it.
+    /// Returns the next message of a queue, unacknowledged; waits a minute for it.
     pub async fn next(&self, queue: &str) -> BasicGetMessage {
-        for _ in 0..250 {
+        for _ in 0..3_000 {
             if let Some(message) = self.now(queue).await {
                 return message;
             }
@@ -137,9 +139,9 @@ impl Tap {
     }
 }
 
-/// Returns a consumer's next delivery; panics after ten seconds.
+/// Returns a consumer's next delivery; panics after a minute.
 pub async fn delivered(consumer: &mut Consumer) -> Delivery {
-    tokio::time::timeout(Duration::from_secs(10), consumer.next())
+    tokio::time::timeout(TIMEOUT, consumer.next())
         .await
         .expect("a delivery")
         .unwrap()

@@ -1,28 +1,30 @@
 //! Name resolution for webhooks: a connection gets the checked addresses and no others.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
 
 use crate::address;
 
 /// Maximum number of lookups at once. A lookup holds its thread until the name server replies or the system gives up, also if
-/// its call has ended before.
+/// its calls have ended before.
 const MAX_LOOKUPS: usize = 256;
-/// Maximum number of lookups of one host at once. The twenty endpoints of a merchant whose name servers do not reply leave most of
-/// the lookups to others.
-const MAX_LOOKUPS_OF_HOST: usize = 4;
 /// Maximum number of addresses that a connection tries, so that a name with thousands of addresses makes Khata scan no network.
 const MAX_ADDRESSES: usize = 8;
 
-/// The name resolution of the operating system.
+/// What a lookup found; `None`: it is in progress.
+type Found = Option<Result<Arc<[SocketAddr]>, Arc<io::Error>>>;
+
+/// The name resolution of the operating system. Calls that look up the same host at the same time share one lookup: a name server that
+/// does not reply holds one thread for each host, and a slow one delays no call by the lookups of the calls before it.
 pub(crate) struct SystemResolver {
     lookups: Arc<Semaphore>,
-    /// The lookups of each host that calls look up now.
-    of_hosts: Mutex<HashMap<String, Weak<Semaphore>>>,
+    in_progress: Arc<Mutex<HashMap<String, watch::Receiver<Found>>>>,
     sandbox_mode: bool,
 }
 
@@ -30,41 +32,53 @@ impl SystemResolver {
     pub(crate) fn new(sandbox_mode: bool) -> Self {
         Self {
             lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
-            of_hosts: Mutex::default(),
+            in_progress: Arc::default(),
             sandbox_mode,
         }
     }
 
-    /// Returns the lookups of one host.
-    fn of_host(&self, host: &str) -> Arc<Semaphore> {
-        let of_hosts = self.of_hosts.lock();
-        let mut of_hosts = of_hosts.unwrap_or_else(PoisonError::into_inner);
-        if let Some(lookups) = of_hosts.get(host).and_then(Weak::upgrade) {
-            return lookups;
+    /// Returns the lookup of a host that is in progress, or begins one.
+    fn look_up(&self, host: &str) -> watch::Receiver<Found> {
+        let mut in_progress = lock(&self.in_progress);
+        if let Some(found) = in_progress.get(host) {
+            return found.clone();
         }
-        of_hosts.retain(|_, lookups| lookups.strong_count() > 0);
-        let lookups = Arc::new(Semaphore::new(MAX_LOOKUPS_OF_HOST));
-        of_hosts.insert(host.to_owned(), Arc::downgrade(&lookups));
-        lookups
+        let (sender, found) = watch::channel(None);
+        in_progress.insert(host.to_owned(), found.clone());
+        let (lookups, in_progress) = (Arc::clone(&self.lookups), Arc::clone(&self.in_progress));
+        let (host, name) = (host.to_owned(), lookup_name(host, self.sandbox_mode));
+        tokio::spawn(async move {
+            let permit = lookups.acquire_owned().await;
+            {
+                // The map has one receiver. The calls that waited have ended: the lookup costs no thread.
+                let mut in_progress = lock(&in_progress);
+                if sender.receiver_count() == 1 {
+                    in_progress.remove(&host);
+                    return;
+                }
+            }
+            let found = spawn_blocking(move || Ok((name.as_str(), 0).to_socket_addrs()?.collect()));
+            let found = found.await.map_err(io::Error::other).flatten();
+            drop(permit);
+            lock(&in_progress).remove(&host);
+            sender.send_replace(Some(found.map_err(Arc::new)));
+        });
+        found
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (lookups, of_host) = (Arc::clone(&self.lookups), self.of_host(name.as_str()));
-        let host = lookup_name(name.as_str(), self.sandbox_mode);
+        let mut found = self.look_up(name.as_str());
         Box::pin(async move {
-            // A call that ends while it waits has used no thread.
-            let permits = (
-                of_host.acquire_owned().await?,
-                lookups.acquire_owned().await?,
-            );
-            let found = tokio::task::spawn_blocking(move || {
-                let found = (host.as_str(), 0).to_socket_addrs();
-                drop(permits);
-                found
-            });
-            Ok(Box::new(found.await??) as Addrs)
+            let found = found.wait_for(Option::is_some).await?.clone();
+            let addresses = found.unwrap_or_else(|| Ok(Arc::default()))?;
+            let addresses: Vec<SocketAddr> = addresses.to_vec();
+            Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
@@ -143,25 +157,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_has_a_part_of_the_lookups() {
+    async fn calls_share_the_lookup_of_their_host() {
         let resolver = SystemResolver::new(true);
-        let held = resolver.of_host("localhost").acquire_many_owned(4).await;
-        tokio::select! {
-            biased;
-            _ = resolver.resolve("localhost".parse().unwrap()) => panic!("a fifth lookup does not wait"),
-            () = tokio::task::yield_now() => {}
-        }
-        assert_eq!(resolver.of_host("other.example").available_permits(), 4);
+        let name = || "localhost".parse().unwrap();
+        let all = Arc::clone(&resolver.lookups);
+        let held = all.acquire_many(256).await; // MAX_LOOKUPS
+        let calls = [resolver.resolve(name()), resolver.resolve(name())];
+        let ended = resolver.resolve("other.example".parse().unwrap());
+        drop(ended);
+        assert_eq!(lock(&resolver.in_progress).len(), 2);
         drop(held);
-        let found = resolver.resolve("localhost".parse().unwrap()).await;
-        assert!(found.is_ok());
-        resolver.of_host("third.example");
-        let hosts = resolver.of_hosts.lock().unwrap();
-        assert_eq!(
-            hosts.len(),
-            1,
-            "hosts without lookups are forgotten: {hosts:?}"
-        );
+        for found in calls {
+            assert!(
+                found
+                    .await
+                    .unwrap()
+                    .all(|address| address.ip().is_loopback())
+            );
+        }
+        // A lookup that nobody waits for any more is not made, and those that ended are forgotten.
+        while !lock(&resolver.in_progress).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(resolver.resolve(name()).await.is_ok());
     }
 
     #[test]

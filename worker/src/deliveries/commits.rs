@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection as _;
 use diesel::{PgConnection, QueryResult};
 use khata_domain::MerchantId;
 use khata_domain::events::{DisabledBy, EndpointId, EndpointKey};
@@ -120,6 +121,14 @@ impl Commit for DeliveryCommits {
             _ => None,
         });
         let results: Vec<Attempted> = results.collect();
+        if requests
+            .iter()
+            .all(|request| matches!(request, Request::Claim(_)))
+        {
+            // A claim that a crash of Postgres undoes only lets the delivery be made again, as if the worker had crashed: the call need
+            // not wait for the disk.
+            connection.batch_execute("set local synchronous_commit = off")?;
+        }
         // First, so that the claims find the next events of the same accounts.
         let settled = webhooks::settle(connection, &results)?;
         let mut outputs = Vec::with_capacity(requests.len());

@@ -213,7 +213,7 @@ impl Deliverer {
             let is_its = |one: &mut Started| one.delivery.key.endpoint() == claim.wanted.endpoint;
             let of_endpoint: Vec<Started> = started.extract_if(.., is_its).collect();
             let due_from = of_endpoint.first().and_then(|one| one.delivery.due_from);
-            self.endpoints.look_from(claim.wanted.endpoint, due_from);
+            self.endpoints.scan_from(claim.wanted.endpoint, due_from);
             self.endpoints.claimed(&claim, Some(of_endpoint.len()), now);
             for one in of_endpoint {
                 let (attempts, sender) = (Arc::clone(&self.attempts), Arc::clone(&claim.sender));

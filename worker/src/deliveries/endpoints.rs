@@ -261,7 +261,7 @@ impl Endpoints {
         let sender = Arc::clone(endpoint.sender.as_ref()?);
         endpoint.last_turn = self.turns;
         endpoint.is_claiming = true;
-        let due_from = endpoint.look(now);
+        let due_from = endpoint.next_scan(now);
         endpoint.due_at = None;
         endpoint.lost_at = endpoint.lost_at.filter(|at| *at > now);
         if endpoint.circuit.state(time) == CircuitState::HalfOpen {
@@ -276,7 +276,7 @@ impl Endpoints {
     }
 
     /// Notes from where the next claims of an endpoint look.
-    pub(super) fn look_from(&mut self, key: EndpointKey, due_from: Option<DateTime<Utc>>) {
+    pub(super) fn scan_from(&mut self, key: EndpointKey, due_from: Option<DateTime<Utc>>) {
         if let Some(endpoint) = self.all.get_mut(&key) {
             endpoint.due_from = due_from.or(endpoint.due_from);
         }

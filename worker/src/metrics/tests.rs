@@ -241,8 +241,8 @@ fn a_thousand_gateway_accounts_are_exported_within_a_second() {
             None,
         );
     }
-    // A busy machine may delay one of them.
-    let took = [(); 3].map(|()| {
+    // A busy machine may delay some of them.
+    let took = [(); 10].map(|()| {
         let started = Instant::now();
         let text = metrics.text().unwrap();
         assert!(text.lines().count() > 2_000);

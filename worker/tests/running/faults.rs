@@ -27,7 +27,7 @@ fn set_back(workshop: &mut Workshop, interval: &str) -> String {
 async fn a_deadline_is_judged_by_postgres() {
     let mut workshop = Workshop::new();
     let key = workshop.store(&account("00011020001700"));
-    let database_url = set_back(&mut workshop, "10 s");
+    let database_url = set_back(&mut workshop, "60 s");
     // Over by the worker's own clock, and not by Postgres's.
     let deadline = "update validations set deadline_at = now() - interval '2 s'";
     workshop.connection.batch_execute(deadline).unwrap();
@@ -40,7 +40,7 @@ async fn a_deadline_is_judged_by_postgres() {
     let worker = workshop.worker_with(start).await;
     assert_eq!(workshop.outcome(key).await.0, "VALID");
     worker
-        .metric_meets(OFFSET, |offset| (9.0..11.0).contains(&offset))
+        .metric_meets(OFFSET, |offset| (58.0..62.0).contains(&offset))
         .await;
     worker.stop().await;
 }
@@ -102,7 +102,10 @@ async fn work_goes_on_without_the_broker() {
                 ("VALID".into(), "ACTIVE".into(), 1)
             );
         }
-        assert_eq!(worker.metric(depth).await, None, "the broker is away");
+        khata_testing::until("the broker is away", async || {
+            worker.metric(depth).await.is_none()
+        })
+        .await;
         proxy.restore();
         worker.metric_meets(depth, |messages| messages < 0.5).await;
     }
@@ -131,11 +134,11 @@ async fn a_worker_whose_postgres_hangs_is_live_and_not_ready_and_stops() {
     assert_eq!(workshop.outcome(key).await.0, "VALID");
     let waits = workshop.store(&account("00011020001791"));
     proxy.hang();
+    let hangs = Instant::now();
     // Its claim hangs.
     let wakeup = wakeups(&[waits]);
     workshop.publisher.publish(&wakeup).await.unwrap();
-    let mut stalls = false;
-    let mut late_at: Option<Instant> = None;
+    let (mut stalls, mut goes_on) = (false, false);
     // The watchdog closes the connection of a statement that hangs for seconds.
     let closed = khata_store::closed_connections();
     while khata_store::closed_connections() == closed {
@@ -147,14 +150,11 @@ async fn a_worker_whose_postgres_hangs_is_live_and_not_ready_and_stops() {
         let live: serde_json::Value = serde_json::from_str(&page).unwrap();
         let age = live["checks"]["scheduler_age_seconds"].as_u64();
         assert_eq!(status, 200, "{page}");
-        // A busy machine may delay one round of the scheduler, but not the next one too.
-        if age.unwrap() <= 3 {
-            late_at = None;
-        } else {
-            let late_at = late_at.get_or_insert_with(Instant::now);
-            assert!(late_at.elapsed() < Duration::from_secs(2), "{page}");
-        }
+        // Begun while Postgres hangs. A busy machine may delay one round, but not all until the watchdog closes the connection.
+        let is_open = khata_store::closed_connections() == closed;
+        goes_on |= is_open && age.unwrap() <= 2 && hangs.elapsed() > Duration::from_millis(3_500);
     }
     assert!(stalls, "the commit of the claim");
+    assert!(goes_on, "the scheduler waits for Postgres");
     worker.stop().await;
 }

@@ -14,10 +14,18 @@ use crate::workshop::{Start, Workshop};
 use crate::{account, accounts, called, wakeups};
 
 /// Lets the leases of a killed worker expire.
-const EXPIRED: &str =
+pub(crate) const EXPIRED: &str =
     "update validations set leased_until = now(), due_at = now() where state = 'LEASED'";
 /// Makes the attempts so old that a call which is not found cannot arrive any more.
 const OLD: &str = "update validation_attempts set started_at = started_at - interval '2 minutes'";
+
+/// A worker whose lease is long enough for several slow calls, so that a busy machine has the time to kill it during one.
+fn with_long_lease() -> Start<'static> {
+    Start {
+        settings: &["--lease-seconds", "60"],
+        ..Start::default()
+    }
+}
 
 fn attempts(workshop: &mut Workshop, condition: &str) -> i64 {
     let count = format!("select count(*) from validation_attempts where {condition}");
@@ -34,14 +42,14 @@ async fn a_call_made_again_is_looked_up_after_its_worker_was_killed() {
     let failing = json!({"error_rate": 1.0, "errors": "before_work"});
     sandbox.behave(Gateway::Cashfree, failing).await;
     let key = workshop.store(&account("00011020001700"));
-    let worker = workshop.worker_process(Start::default()).await;
+    let worker = workshop.worker_process(with_long_lease()).await;
     workshop.publisher.publish(&wakeups(&[key])).await.unwrap();
     until("the response is lost", async || {
         attempts(&mut workshop, "state = 'UNKNOWN'") == 1
     })
     .await;
     // The lookup finds nothing, and the call is made again, so slowly that the worker is killed meanwhile.
-    let slow = json!({"latency_ms": 2_000});
+    let slow = json!({"latency_ms": 5_000});
     sandbox.behave(Gateway::Cashfree, slow).await;
     workshop.connection.batch_execute(OLD).unwrap();
     until("the call is made again", async || {
@@ -68,13 +76,14 @@ async fn a_call_made_again_is_looked_up_after_its_worker_was_killed() {
 async fn the_id_of_a_pending_response_is_stored_before_its_first_poll() {
     const POLL: &str = "GET /api/verify/ban/async/{id}";
     let (mut workshop, sandbox) = (Workshop::new(), Sandbox::start());
-    let settings = json!({"poll_ms": [1, 3_600_000]});
+    // The login may take half of a call's time-out.
+    let settings = json!({"poll_ms": [1, 3_600_000], "call_timeout_ms": 14_000});
     sandbox.add(&mut workshop, Gateway::Setu, 0, &settings);
     workshop.gateway_alone();
-    let slow = json!({"latency_ms": 1_500});
+    let slow = json!({"latency_ms": 5_000});
     sandbox.behave(Gateway::Setu, slow).await;
     let key = workshop.store(&account("00011020001700"));
-    let worker = workshop.worker_process(Start::default()).await;
+    let worker = workshop.worker_process(with_long_lease()).await;
     workshop.publisher.publish(&wakeups(&[key])).await.unwrap();
     until("the outcome is polled", async || {
         sandbox.calls(Gateway::Setu, POLL).await == 1

@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use khata_testing::database::number;
 use khata_testing::until;
 use serde_json::json;
 
+use crate::money::EXPIRED;
 use crate::workshop::{Start, Worker, Workshop};
 use crate::{account, accounts, called, wakeups};
 
@@ -88,12 +90,12 @@ async fn a_queue_goes_on_after_its_worker_was_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_claim_of_a_queue_is_rescued_after_its_lease() {
-    const LEASE: &[&str] = &["--lease-seconds", "7"];
-    // Time to kill the worker during a call. The lease is long enough for two calls of 1.5 s.
-    const CALL: Duration = Duration::from_secs(1);
+    const LEASE: &[&str] = &["--lease-seconds", "20"];
+    // Time to kill the worker during a call. The lease is long enough for two calls of 7.5 s.
+    const CALL: Duration = Duration::from_secs(4);
     for is_awaited in [false, true] {
         let mut workshop = Workshop::new();
-        let settings = json!({"calls_per_minute": 0, "concurrency": 1, "call_timeout_ms": 1_400});
+        let settings = json!({"calls_per_minute": 0, "concurrency": 1, "call_timeout_ms": 7_500});
         let calls = workshop.slow_gateway_with(CALL, &settings);
         workshop.gateway_alone();
         let keys = workshop.store_all(&accounts(2));
@@ -127,8 +129,9 @@ async fn the_claim_of_a_queue_is_rescued_after_its_lease() {
             second.id.0
         );
         assert_eq!(workshop.count(&held), 1);
+        workshop.connection.batch_execute(EXPIRED).unwrap();
         let worker = workshop.worker_with(start()).await;
-        // After the lease and a round of the scheduler.
+        // After a round of the scheduler.
         called(&calls, 3).await;
         assert_eq!(workshop.outcome(second).await.0, "VALID");
         worker.stop().await;

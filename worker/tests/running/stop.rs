@@ -95,12 +95,12 @@ async fn messages_are_acknowledged_when_their_validations_are_claimed() {
 async fn a_late_response_is_settled_although_no_time_is_left_for_its_poll() {
     let mut workshop = Workshop::new();
     let pending = serde_json::json!({"reference_id": 1, "account_status": "RECEIVED", "account_status_code": "VALIDATION_IN_PROGRESS"});
-    let settings = serde_json::json!({"calls_per_minute": 0, "call_timeout_ms": 3_000, "poll_ms": [0, 3_600_000]});
+    let settings = serde_json::json!({"calls_per_minute": 0, "call_timeout_ms": 7_500, "poll_ms": [0, 3_600_000]});
     // Two time-outs fit into the rest of the lease before the call, and not after it.
-    let calls = workshop.slow_gateway_replying(Duration::from_millis(2_700), pending, &settings);
+    let calls = workshop.slow_gateway_replying(Duration::from_secs(4), pending, &settings);
     let key = workshop.store(&accounts(1)[0]);
     let start = Start {
-        settings: &["--lease-seconds", "10", "--drain-seconds", "5"],
+        settings: &["--lease-seconds", "20", "--drain-seconds", "10"],
         ..Start::default()
     };
     let worker = workshop.worker_with(start).await;

@@ -439,7 +439,7 @@ impl Workshop {
 
     /// Waits until the validation is completed; returns the outcome, the account's status and the number of attempts.
     pub(crate) async fn outcome(&mut self, key: ValidationKey) -> (String, String, i64) {
-        for _ in 0..1_000 {
+        for _ in 0..6_000 {
             let row: Ended = diesel::sql_query(
                 "select v.outcome, a.status, (select count(*) from validation_attempts t where t.validation_id = v.id) as attempts
                  from validations v join customer_accounts a on a.merchant_id = v.merchant_id and a.id = v.account_id
@@ -454,18 +454,18 @@ impl Workshop {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("validation not completed within ten seconds")
+        panic!("validation not completed within a minute")
     }
 
     /// Waits until the queue is empty.
     pub(crate) async fn drained(&mut self) {
-        for _ in 0..1_000 {
+        for _ in 0..6_000 {
             if self.publisher.depth().await.unwrap() == 0 {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("the queue is not empty within ten seconds")
+        panic!("the queue is not empty within a minute")
     }
 }
 
@@ -511,19 +511,19 @@ impl Worker {
 
     /// Returns when the metric meets the condition.
     pub(crate) async fn metric_meets(&self, name: &str, condition: impl Fn(f64) -> bool) {
-        for _ in 0..1_000 {
+        for _ in 0..6_000 {
             if self.metric(name).await.is_some_and(&condition) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("{name} did not change within ten seconds")
+        panic!("{name} did not change within a minute")
     }
 
     /// Stops the worker and waits until it has stopped.
     pub(crate) async fn stop(self) {
         self.trigger.raise();
-        let stopped = tokio::time::timeout(Duration::from_secs(15), self.running).await;
+        let stopped = tokio::time::timeout(khata_testing::TIMEOUT, self.running).await;
         stopped.expect("it stops").unwrap().unwrap();
     }
 }

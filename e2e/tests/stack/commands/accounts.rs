@@ -8,7 +8,7 @@ use khata_e2e::client::text;
 use khata_e2e::{Behaviour, GatewayAccount, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
-use super::{CACHE_TTL, assert_fails, audited, document_of, without_workers};
+use super::{CACHE_TTL, SLACK, assert_fails, audited, document_of, without_workers};
 use crate::requests::{CONSENT, bank, named};
 
 const NUMBER: &str = "918273645546372819";
@@ -75,7 +75,11 @@ async fn a_misconfigured_account_is_explained_and_retried_after_the_correction()
     let account = reply.account()?;
     let id = text(&account, "/id");
 
-    let (waiting, page) = wait_for(&stack, id, "WAITING").await?;
+    wait_for(&stack, id, "WAITING").await?;
+    // The wait of half a minute could end during the test.
+    let postponed = "update validations set due_at = now() + interval '1 hour'";
+    stack.database.execute(postponed)?;
+    let (waiting, page) = shown(&stack, id)?;
     assert_eq!(waiting["masked"], "XXXXXXX2819");
     assert_eq!(
         (&waiting["status"], &waiting["merchant"]),
@@ -144,7 +148,7 @@ async fn a_misconfigured_account_is_explained_and_retried_after_the_correction()
     stack.set_gateway_account(&right)?;
     let (document, _) = shown(&stack, id)?;
     assert_eq!(document["next"]["troubles"], json!([]), "reset at once");
-    tokio::time::sleep(CACHE_TTL).await;
+    tokio::time::sleep(CACHE_TTL + SLACK).await;
     let began = Instant::now();
     let retried = document_of(&stack, &["account", "retry", id])?;
     assert_eq!(retried["was"], "WAITING");
@@ -273,7 +277,7 @@ async fn a_validation_in_the_queue_of_its_gateway_is_explained_and_continues_wit
     for id in &ids {
         stack
             .api
-            .wait_for(REFERENCE, id, &["ACTIVE"], Duration::from_secs(20))
+            .wait_for(REFERENCE, id, &["ACTIVE"], TIMEOUT)
             .await?;
     }
     assert_eq!(stack.sandbox.drops().await?.total, 2);

@@ -5,7 +5,7 @@ use khata_e2e::client::text;
 use khata_e2e::{GatewayAccount, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
-use super::{CACHE_TTL, assert_fails, audited, document_of, without_workers};
+use super::{CACHE_TTL, SLACK, assert_fails, audited, document_of, without_workers};
 use crate::requests::bank;
 
 #[tokio::test]
@@ -52,11 +52,11 @@ async fn a_disabled_gateway_account_gets_no_new_attempts() -> Result<()> {
         ),
         (&false.into(), &true.into(), &1.into())
     );
-    tokio::time::sleep(CACHE_TTL).await;
+    tokio::time::sleep(CACHE_TTL + SLACK).await;
     assert_eq!(chosen("50000002").await?, "second");
     assert_eq!(switch("disable", "cashfree_e2e")?["changed"], false);
     assert_eq!(switch("enable", "cashfree_e2e")?["changed"], true);
-    tokio::time::sleep(CACHE_TTL).await;
+    tokio::time::sleep(CACHE_TTL + SLACK).await;
     assert_eq!(chosen("50000003").await?, "cashfree_e2e");
     let log = audited(&stack, "gateway.%able")?;
     let actions: Vec<_> = log.iter().map(|line| text(line, "/0")).collect();
@@ -265,7 +265,7 @@ async fn gateway_health_is_listed_and_reset_by_an_update() -> Result<()> {
 
     stack.set_gateway_account(&right)?;
     assert_eq!(listed(&[])?["health"]["ok"], true, "reset at once");
-    tokio::time::sleep(CACHE_TTL).await;
+    tokio::time::sleep(CACHE_TTL + SLACK).await;
     let id = text(&created, "/id");
     document_of(&stack, &["account", "retry", id])?;
     stack

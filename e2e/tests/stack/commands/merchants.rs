@@ -5,7 +5,7 @@ use khata_e2e::client::text;
 use khata_e2e::{TestStack, eventually};
 use serde_json::json;
 
-use super::{CACHE_TTL, SLACK, assert_fails, audited, document_of, without_workers};
+use super::{APPLIED, assert_fails, audited, document_of, without_workers};
 use crate::requests::bank;
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
     }
     stack.command(&[&set[..], &["--implicit-customers", "false"]].concat())?;
     let tried = std::cell::Cell::new(0);
-    eventually(CACHE_TTL + SLACK, "customers being rejected", async || {
+    eventually(APPLIED, "customers being rejected", async || {
         // The API registers one more customer with each accepted call.
         let nth = tried.replace(tried.get() + 1);
         let number = format!("6000{nth:04}");

@@ -7,7 +7,7 @@ use khata_queue::{BrokerError, Publisher, Wakeup};
 use lapin::options::QueueDeleteOptions;
 
 use khata_testing::queues::{delivered, wakeups};
-use khata_testing::{Proxy, Queues, until};
+use khata_testing::{Proxy, Queues, TIMEOUT, until};
 
 #[tokio::test]
 async fn a_confirmed_message_is_in_the_queue() {
@@ -124,8 +124,7 @@ async fn a_consumer_ends_with_its_connection_and_its_messages_are_redelivered() 
     let delivery = delivered(&mut consumer).await;
     assert!(!delivery.redelivered);
     proxy.cut();
-    let patience = Duration::from_secs(10);
-    let ended = tokio::time::timeout(patience, async {
+    let ended = tokio::time::timeout(TIMEOUT, async {
         while let Some(Ok(_)) = consumer.next().await {}
     });
     ended.await.expect("the stream ends");

@@ -110,6 +110,10 @@ async fn wakeups_are_dropped_while_the_broker_is_unreachable() {
     for wakeup in &during {
         wakeup_publisher.publish(wakeup.clone());
     }
+    until("they are dropped", async || {
+        wakeup_publisher.counts().lost.get() == 100
+    })
+    .await;
     proxy.restore();
     until("connected again", async || wakeup_publisher.is_connected()).await;
     wakeup_publisher.publish(after[0].clone());

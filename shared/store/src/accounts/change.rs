@@ -243,8 +243,8 @@ pub fn delete(
         .optional()?
         .map(|trace_parent| (open, trace_parent)),
     };
-    // A statement sees what was committed before it began: with both locks, the event shows the account and its validation as no other
-    // transaction changes them any more.
+    // A statement sees what was committed before it began: with both locks, no other transaction changes the account and this validation
+    // until the event is written. A newer validation may begin before the account's lock; the event then shows that one.
     if let Some(validation) = row.validation.id {
         statement("select 1 from validations where merchant_id = $1 and id = $2 for no key update")
             .key(merchant, validation)

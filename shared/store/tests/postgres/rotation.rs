@@ -493,7 +493,7 @@ fn a_rotation_does_not_wait_for_locked_rows() {
             StepResult::Done => break,
         }
     }
-    assert!(began.elapsed() < Duration::from_secs(5), "it waited");
+    assert!(began.elapsed() < Duration::from_secs(30), "it waited");
     assert!(
         lookup_by_repetition > 3,
         "looked again {lookup_by_repetition} times"

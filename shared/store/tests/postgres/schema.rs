@@ -346,14 +346,22 @@ fn every_migration_can_be_reverted_and_repeated() {
         and relname not like '\\_\\_diesel%'";
     let constraints =
         "select count(*) from pg_constraint where connamespace = 'public'::regnamespace";
-    let (classes, checks) = (
-        number(&mut connection, everything),
-        number(&mut connection, constraints),
-    );
-    assert!(classes > 0 && checks > 0);
-    connection.revert_all_migrations(MIGRATIONS).unwrap();
+    let columns = "select count(*) from information_schema.columns
+        where table_schema = 'public' and table_name not like '\\_\\_diesel%'";
+    let counts = |connection: &mut PgConnection| {
+        [everything, constraints, columns].map(|count| number(connection, count))
+    };
+    let all = counts(&mut connection);
+    assert!(all.iter().all(|count| *count > 0), "{all:?}");
+    // Each step alone, from the last one down.
+    while !connection.applied_migrations().unwrap().is_empty() {
+        let before = counts(&mut connection);
+        let step = connection.revert_last_migration(MIGRATIONS).unwrap();
+        connection.run_next_migration(MIGRATIONS).unwrap();
+        assert_eq!(counts(&mut connection), before, "{step}");
+        connection.revert_last_migration(MIGRATIONS).unwrap();
+    }
     assert_eq!(number(&mut connection, everything), 0);
     connection.run_pending_migrations(MIGRATIONS).unwrap();
-    assert_eq!(number(&mut connection, everything), classes);
-    assert_eq!(number(&mut connection, constraints), checks);
+    assert_eq!(counts(&mut connection), all);
 }

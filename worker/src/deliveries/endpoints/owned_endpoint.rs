@@ -9,8 +9,8 @@ use khata_domain::circuit::{Circuit, CircuitState};
 use crate::deliveries::call_budget::CallBudget;
 use crate::deliveries::sender::EndpointSender;
 
-/// Interval at which claims look at the due deliveries from the beginning.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval at which claims scan the due deliveries from the beginning.
+const SCAN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// An endpoint that this worker owns, or at which it still has calls in progress.
 pub(super) struct OwnedEndpoint {
@@ -32,9 +32,9 @@ pub(super) struct OwnedEndpoint {
     pub(super) due_at: Option<Instant>,
     /// When a claim may find an attempt that was lost.
     pub(super) lost_at: Option<Instant>,
-    /// Claims look from this due time on, until they look from the beginning again.
+    /// Claims scan from this due time on, until they scan from the beginning again.
     pub(super) due_from: Option<DateTime<Utc>>,
-    pub(super) looks_again_at: Instant,
+    pub(super) scans_again_at: Instant,
     pub(super) busy_at: Instant,
     pub(super) circuit: Circuit,
     pub(super) last_turn: u64,
@@ -55,7 +55,7 @@ impl OwnedEndpoint {
             due_at: None,
             lost_at: None,
             due_from: None,
-            looks_again_at: now,
+            scans_again_at: now,
             busy_at: now,
             circuit: Circuit::new(time),
             last_turn: 0,
@@ -72,12 +72,12 @@ impl OwnedEndpoint {
         times.into_iter().flatten().min()
     }
 
-    /// Returns the due time from which a claim looks; `None`: from the beginning, where it finds lost attempts, and deliveries of
+    /// Returns the due time from which a claim scans; `None`: from the beginning, where it finds lost attempts, and deliveries of
     /// transactions that took long.
-    pub(super) fn look(&mut self, now: Instant) -> Option<DateTime<Utc>> {
+    pub(super) fn next_scan(&mut self, now: Instant) -> Option<DateTime<Utc>> {
         let is_lost = self.lost_at.is_some_and(|at| at <= now);
-        if is_lost || now >= self.looks_again_at {
-            self.looks_again_at = now + LOOK_INTERVAL;
+        if is_lost || now >= self.scans_again_at {
+            self.scans_again_at = now + SCAN_INTERVAL;
             return None;
         }
         self.due_from

@@ -134,7 +134,7 @@ fn a_call_that_ended_makes_room_before_its_result_is_stored() {
 }
 
 #[test]
-fn claims_look_from_the_first_due_delivery_and_at_times_from_the_beginning() {
+fn claims_scan_from_the_first_due_delivery_and_at_times_from_the_beginning() {
     let mut bench = Bench::new(128);
     let of = merchant();
     let key = bench.own(of, |_| {});
@@ -142,7 +142,7 @@ fn claims_look_from_the_first_due_delivery_and_at_times_from_the_beginning() {
     let claim = |bench: &mut Bench| {
         bench.endpoints.wake(&[of].into(), bench.now);
         let claims = bench.claims().unwrap();
-        bench.endpoints.look_from(key, from);
+        bench.endpoints.scan_from(key, from);
         bench.endpoints.claimed(&claims[0], Some(0), bench.now);
         claims[0].wanted.due_from
     };
