@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 pub(crate) const MAX_FAULTS: usize = 100;
 
 words! {
-    /// What is wrong with a field.
+    /// Kind of a field error, for programs.
     FaultCode {
         Required = "required",
         Unknown = "unknown",

@@ -1,4 +1,4 @@
-//! What the document says of replies: errors with examples, named variants, keys; and the guide that errors refer to.
+//! Tests of the replies in the document: errors with examples, named variants, keys; and of the guide that errors refer to.
 
 use super::*;
 use crate::error::{ErrorCode, FaultCode};
