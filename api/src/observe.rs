@@ -21,6 +21,7 @@ use crate::error::{ApiError, FaultCode};
 use crate::limits::LimitState;
 use crate::metrics::{Counted, Metrics, Request, method_label};
 use crate::reply::REPLAYED;
+use crate::settings::TraceCallers;
 use crate::shares::{Share, Shares};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -238,8 +239,11 @@ fn span_of(request: &ServiceRequest, request_id: &str, routing_id: Option<&str>)
     );
     let caller = request.headers().get(TRACE_PARENT);
     if let Some(caller) = caller.and_then(|value| value.to_str().ok()) {
-        // Link the caller's trace, do not continue it: callers must not control sampling.
-        telemetry::link(&span, caller);
+        match request.app_data().copied().unwrap_or_default() {
+            // Callers do not control sampling.
+            TraceCallers::Link => telemetry::link(&span, caller),
+            TraceCallers::Continue => telemetry::continue_trace(&span, caller),
+        }
     }
     span
 }

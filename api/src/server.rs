@@ -61,7 +61,7 @@ pub(crate) fn bind(
         .max_concurrent_connections(places)
         .shutdown_timeout(settings.drain_seconds);
     let stopping = server.graceful_shutdown_signal();
-    let serves_docs = settings.docs;
+    let (serves_docs, trace_callers) = (settings.docs, settings.trace_callers);
     let mut port = 0;
     for listener in listeners {
         if port == 0 {
@@ -70,6 +70,7 @@ pub(crate) fn bind(
         let (state, metrics, stopping) = (state.clone(), metrics.clone(), stopping.clone());
         server = server.listen("khata-api", listener, move || {
             let app = app(state.clone(), metrics.clone(), serves_docs)
+                .app_data(trace_callers)
                 .into_factory()
                 .map_err(|error: Error| error.error_response());
             let stopping = stopping.clone();

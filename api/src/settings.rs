@@ -72,7 +72,20 @@ pub struct ServeSettings {
     pub(crate) keyring: KeyringSettings,
     #[command(flatten)]
     pub(crate) sandbox: SandboxSettings,
+    /// What a caller's `traceparent` does
+    #[arg(long, env = "KHATA_TRACE_CALLERS", value_enum, default_value_t)]
+    pub(crate) trace_callers: TraceCallers,
     /// Logs and traces
     #[command(flatten)]
     pub telemetry: TelemetrySettings,
+}
+
+/// What a caller's `traceparent` does.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum TraceCallers {
+    /// The request begins a trace of its own, with a link to the caller's
+    #[default]
+    Link,
+    /// The request is a part of the caller's trace, and recorded if the caller says so: only for callers that may decide this
+    Continue,
 }

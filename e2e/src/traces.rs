@@ -24,7 +24,9 @@ pub struct Traces {
 /// One trace.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    /// The reply's text, for searches over everything.
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// The trace's text, for searches over everything.
     pub json: String,
     pub spans: Vec<Span>,
 }
@@ -44,6 +46,9 @@ pub struct Span {
     pub service: String,
     #[serde(rename = "processID")]
     process: String,
+    /// Microseconds since 1970.
+    #[serde(rename = "startTime")]
+    pub start: u64,
     /// Microseconds.
     duration: u64,
     /// Objects with `key` and `value`.
@@ -152,19 +157,25 @@ impl Traces {
         if response.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let json = response.error_for_status()?.text().await?;
-        let reply: Value = serde_json::from_str(&json)?;
-        let mut spans = Vec::new();
-        for page in reply["data"].as_array().into_iter().flatten() {
-            for span in page["spans"].as_array().into_iter().flatten() {
-                let mut span =
-                    Span::deserialize(span).context("the trace is not in Jaeger's format")?;
-                let recorder = &page["processes"][&span.process];
-                span.service = text(recorder, "/serviceName").into();
-                spans.push(span);
-            }
-        }
-        Ok(Some(Trace { json, spans }))
+        let reply: Value = response.error_for_status()?.json().await?;
+        Ok(traces_of(&reply)?.pop())
+    }
+
+    /// Searches with the parameters of Jaeger's `GET /api/traces`, as the viewer's page does. Returns the traces, of the one
+    /// that began last first.
+    pub async fn search(&self, parameters: &[(&str, &str)]) -> anyhow::Result<Vec<Trace>> {
+        let request = self.http.get(format!("{}/api/traces", self.url));
+        let response = request.query(parameters).send().await?;
+        let reply: Value = response.json().await?;
+        anyhow::ensure!(reply["errors"].is_null(), "{}", reply["errors"]);
+        traces_of(&reply)
+    }
+
+    /// Returns the list at a path of Jaeger's API.
+    pub async fn list(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let response = self.http.get(format!("{}{path}", self.url)).send().await?;
+        let reply: Value = response.error_for_status()?.json().await?;
+        Ok(reply["data"].as_array().cloned().unwrap_or_default())
     }
 
     /// Waits until `is_complete` accepts the trace.
@@ -186,4 +197,23 @@ impl Traces {
         })
         .await
     }
+}
+
+/// Reads the traces of a reply.
+fn traces_of(reply: &Value) -> anyhow::Result<Vec<Trace>> {
+    let mut traces = Vec::new();
+    for page in reply["data"].as_array().into_iter().flatten() {
+        let mut spans = Vec::new();
+        for span in page["spans"].as_array().into_iter().flatten() {
+            let mut span =
+                Span::deserialize(span).context("the trace is not in Jaeger's format")?;
+            let recorder = &page["processes"][&span.process];
+            span.service = text(recorder, "/serviceName").into();
+            spans.push(span);
+        }
+        let id = text(page, "/traceID").to_owned();
+        let json = page.to_string();
+        traces.push(Trace { id, json, spans });
+    }
+    Ok(traces)
 }

@@ -7,7 +7,7 @@ PROGRAMS=$(cd "$REPOSITORY" && realpath -m -- "${CARGO_TARGET_DIR:-target}/${PRO
 
 # The caller's choices: KHATA_LOG, KHATA_TRACES_PER_SECOND, KHATA_WORKER_CONCURRENCY, … Addresses, keys and
 # modes are this stack's own; in the caller's environment they come from a sourced .local/env.
-mapfile -t TUNING < <(env | grep -E '^KHATA_(LOG|LOG_FORMAT|(API|WORKER|SCHEDULER|SANDBOX|TRACES)_[A-Z_]+)=' |
+mapfile -t TUNING < <(env | grep -E '^KHATA_(LOG|LOG_FORMAT|(API|WORKER|SCHEDULER|SANDBOX|TRACES?)_[A-Z_]+)=' |
     grep -vE '^[A-Z_]+_(URL|KEY|LISTEN|MODE|LEDGER)=' | sort)
 
 build() {
@@ -45,7 +45,8 @@ choose_khata_ports() {
 
 traces_launch() {
     launch traces '' "$STATE" 0 HOME="$HOME" KHATA_TRACES_LISTEN="$(address_of traces)" \
-        KHATA_TRACES_OTLP_LISTEN="$(address_of otlp)" "$PROGRAMS/khata-traces"
+        KHATA_TRACES_OTLP_LISTEN="$(address_of otlp)" \
+        ${KHATA_TRACES_MEMORY_BYTES:+KHATA_TRACES_MEMORY_BYTES="$KHATA_TRACES_MEMORY_BYTES"} "$PROGRAMS/khata-traces"
 }
 
 # On one machine the services want the same cores. Accepting has priority over validating: an accepted account

@@ -41,5 +41,6 @@ mod result_reuse;
 mod runbook;
 mod tenants;
 mod trace_sampling;
+mod trace_viewer;
 mod validate;
 mod webhook_keys;

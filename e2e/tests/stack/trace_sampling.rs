@@ -124,6 +124,49 @@ async fn a_call_that_waits_for_its_outcome_is_not_slow() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_callers_trace_is_continued_if_the_operator_sets_so() -> Result<()> {
+    let stack = TestStack::start(Setup {
+        traces: true,
+        service_settings: &[
+            ("KHATA_TRACE_CALLERS", "continue"),
+            ("KHATA_TRACES_PER_SECOND", "0"),
+        ],
+        ..Setup::default()
+    })
+    .await?;
+    let create = async |number, trace_parent: &str| {
+        let request = stack.api.creation(CUSTOMER).form(&bank(number, IFSC));
+        let reply = stack.api.send(request.header("traceparent", trace_parent));
+        reply.await?.expect_status(200)
+    };
+    let (caller, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    // The caller's trace is recorded, so Khata records its part of it, beyond Khata's own rate.
+    let reply = create("80000001", &format!("00-{caller}-{parent}-01")).await?;
+    assert_eq!(reply.trace_id().as_deref(), Some(caller));
+    let traces = stack.traces()?;
+    let trace = traces
+        .wait_for(caller, TIMEOUT, |trace| {
+            !trace.named("process").is_empty() && !trace.named("POST /customers").is_empty()
+        })
+        .await?;
+    let request = trace.named("POST /customers")[0];
+    assert_eq!(request.parent(), Some(parent));
+    assert!(request.references.iter().all(|one| one.kind == "CHILD_OF"));
+    let step = trace.named("process")[0];
+    assert_eq!(step.service, "khata-worker");
+    assert_eq!(trace.path_up(step).last(), Some(&request.name.as_str()));
+
+    let unrecorded = "5bf92f3577b34da6a3ce929d0e0e4736";
+    let reply = create("80000002", &format!("00-{unrecorded}-{parent}-00")).await?;
+    assert_eq!(reply.trace_id().as_deref(), Some(unrecorded));
+    assert!(reply.header("traceresponse").unwrap().ends_with("-00"));
+    let reply = create("80000003", &format!("00-{unrecorded}-{parent}")).await?;
+    let own = reply.trace_id().unwrap();
+    assert!(own.len() == 32 && own != unrecorded, "{own}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn accounts_are_validated_while_the_collector_fails() -> Result<()> {
     let mut stack = TestStack::start(Setup {
         traces: true,

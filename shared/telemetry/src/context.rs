@@ -38,10 +38,18 @@ pub fn recorded_trace_id(trace_parent: &str) -> Option<&str> {
 /// Makes a span as a child of `trace_parent`; `None`, without making one, if there is no parent or its trace is not
 /// recorded.
 pub fn in_trace(trace_parent: Option<&str>, make: impl FnOnce() -> Span) -> Option<Span> {
-    let parent = parse(trace_parent?).filter(SpanContext::is_sampled)?;
+    let trace_parent = trace_parent.filter(|text| is_recorded(text))?;
     let span = make();
-    let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+    continue_trace(&span, trace_parent);
     Some(span)
+}
+
+/// Makes a span, which has not been entered, the child of a span of another process, recorded or not. A malformed
+/// `trace_parent` changes nothing.
+pub fn continue_trace(span: &Span, trace_parent: &str) {
+    if let Some(parent) = parse(trace_parent) {
+        let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+    }
 }
 
 /// Links a span to a span of another trace.

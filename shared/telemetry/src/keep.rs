@@ -61,10 +61,11 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::SystemTime;
 
-    use opentelemetry::KeyValue;
-    use opentelemetry::trace::{Span as _, SpanBuilder, Tracer, TracerProvider};
+    use opentelemetry::trace::{Span as _, SpanBuilder, TraceContextExt, Tracer, TracerProvider};
+    use opentelemetry::{Context, KeyValue};
     use opentelemetry_sdk::trace::SdkTracerProvider;
 
+    use super::super::context::parse;
     use super::super::sampler::ParentOrRate;
     use super::*;
 
@@ -91,8 +92,9 @@ mod tests {
         }
     }
 
-    /// Returns which of a good, a failed, a slow and a waiting span are exported.
-    fn exported(traces_per_second: u32) -> Vec<String> {
+    /// Returns which of a good, a failed, a slow and a waiting span are exported. The spans have a parent if there is a
+    /// `trace_parent`.
+    fn exported(traces_per_second: u32, trace_parent: Option<&str>) -> Vec<String> {
         let seen = Exported::default();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(KeepFailedAndSlow {
@@ -103,8 +105,14 @@ mod tests {
             .build();
         let tracer = provider.tracer("test");
         let begun = SystemTime::now();
-        let start =
-            |name: &'static str| tracer.build(SpanBuilder::from_name(name).with_start_time(begun));
+        let parent = trace_parent.and_then(parse);
+        let context = parent.map_or_else(Context::new, |parent| {
+            Context::new().with_remote_span_context(parent)
+        });
+        let start = |name: &'static str| {
+            let builder = SpanBuilder::from_name(name).with_start_time(begun);
+            tracer.build_with_context(builder, &context)
+        };
         let end = |mut span: opentelemetry_sdk::trace::Span, seconds| {
             span.end_with_timestamp(begun + Duration::from_secs(seconds));
         };
@@ -122,7 +130,16 @@ mod tests {
 
     #[test]
     fn failed_and_slow_spans_are_exported_beyond_the_rate() {
-        assert_eq!(exported(100), ["good", "failed", "slow", "waits"]);
-        assert_eq!(exported(0), ["failed", "slow"]);
+        assert_eq!(exported(100, None), ["good", "failed", "slow", "waits"]);
+        assert_eq!(exported(0, None), ["failed", "slow"]);
+    }
+
+    #[test]
+    fn a_caller_decides_about_the_trace_that_it_began_but_not_about_failed_and_slow_spans() {
+        let caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
+        let recorded = exported(0, Some(&format!("{caller}-01")));
+        assert_eq!(recorded, ["good", "failed", "slow", "waits"]);
+        let unrecorded = exported(100, Some(&format!("{caller}-00")));
+        assert_eq!(unrecorded, ["failed", "slow"]);
     }
 }

@@ -22,7 +22,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-pub use context::{in_trace, is_recorded, link, recorded_trace_id, trace_parent_of};
+pub use context::{
+    continue_trace, in_trace, is_recorded, link, recorded_trace_id, trace_parent_of,
+};
 pub use late::{LateSpan, is_slow, record_late};
 pub use log_format::LogFormat;
 pub use spans::{database, fail};

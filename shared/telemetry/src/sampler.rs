@@ -1,6 +1,6 @@
 //! Decides which traces are recorded: a continued trace has the decision of its first span, and each process begins at most a
 //! set number of recorded traces per second. At usual load every account is a trace, and a flood of requests does not add
-//! cost. A first span beyond the rate is kept until it ends, as it may fail or be slow (`keep`).
+//! cost. A process's first span of an unrecorded trace is kept until it ends, as it may fail or be slow (`keep`).
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -66,6 +66,8 @@ impl ShouldSample for ParentOrRate {
             .filter(opentelemetry::trace::SpanContext::is_valid);
         let decision = match &parent {
             Some(parent) if parent.is_sampled() => SamplingDecision::RecordAndSample,
+            // The first span of this process in a trace that its caller does not record.
+            Some(parent) if parent.is_remote() => SamplingDecision::RecordOnly,
             Some(_) => SamplingDecision::Drop,
             None if self.may_begin() => SamplingDecision::RecordAndSample,
             None => SamplingDecision::RecordOnly,

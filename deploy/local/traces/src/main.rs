@@ -1,30 +1,28 @@
 //! `khata-traces`: the local stack's trace viewer.
 //!
-//! Receives spans by OTLP over gRPC, keeps the latest in memory and shows them in the Jaeger UI, so that a machine without
-//! Grafana can show one account's trace. For development: the viewer has no user accounts, and keeps no span on disk.
+//! Receives spans by OTLP over gRPC, keeps the latest in a fixed amount of memory, and searches them for the Jaeger UI, so that
+//! a machine without Grafana can show one account's trace. For development: the viewer has no user accounts, and keeps no span
+//! on disk.
+
+mod jaeger;
+mod pages;
+mod receiver;
+mod search;
+mod store;
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
-use axum::http::{StatusCode, header};
-use axum::middleware;
-use axum::response::Response;
 use clap::Parser;
-use otlp_embedded::{Config, State, TraceServiceImpl, TraceServiceServer, ui_app};
+use clap::builder::RangedU64ValueParser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-/// Maximum number of traces. Beyond it, or beyond [`MAX_BYTES`], the viewer drops the oldest.
-const MAX_TRACES: u32 = 20_000;
-
-/// Maximum size of the traces by the store's estimate. The process itself is slightly larger.
-const MAX_BYTES: usize = 256 * 1024 * 1024;
-
-/// Maximum size of an export. Exporters send a few hundred spans at a time, well below this size.
-const MAX_EXPORT_BYTES: usize = 16 * 1024 * 1024;
+use crate::store::Store;
 
 /// Receive traces over OTLP and show them in the browser
 #[derive(Debug, Parser)]
@@ -41,6 +39,15 @@ struct Settings {
         default_value = "127.0.0.1:4317"
     )]
     otlp_listen: SocketAddr,
+
+    /// Memory for spans in bytes, 1 MiB or more; beyond it the oldest traces are removed
+    #[arg(
+        long,
+        env = "KHATA_TRACES_MEMORY_BYTES",
+        default_value_t = 256 * 1024 * 1024,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1024 * 1024..)
+    )]
+    memory_bytes: usize,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -48,11 +55,6 @@ async fn main() -> anyhow::Result<()> {
     let settings = Settings::parse();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-
-    let traces = State::new(Config {
-        max_length: MAX_TRACES,
-        max_memory_usage: MAX_BYTES,
-    });
 
     let ui = TcpListener::bind(settings.listen)
         .await
@@ -65,9 +67,9 @@ async fn main() -> anyhow::Result<()> {
         otlp.local_addr()?
     );
 
-    let pages = ui_app(traces.clone(), "/").layer(middleware::map_response(redirect_as_page));
-    let receiver = TraceServiceServer::new(TraceServiceImpl::new(traces))
-        .max_decoding_message_size(MAX_EXPORT_BYTES);
+    let store = Arc::new(Mutex::new(Store::new(settings.memory_bytes)));
+    let pages = pages::router(store.clone());
+    let receiver = receiver::service(store);
 
     // Stops at once: exporters never close their connections, and the spans in memory are lost anyway.
     tokio::select! {
@@ -76,15 +78,4 @@ async fn main() -> anyhow::Result<()> {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     }
-}
-
-/// Changes the status of the UI's own routes (`/trace/<id>`) to 200. The library replies with the right page but with status
-/// 307 and no `Location`, which clients other than browsers treat as a failure.
-async fn redirect_as_page(mut response: Response) -> Response {
-    if response.status() == StatusCode::TEMPORARY_REDIRECT
-        && !response.headers().contains_key(header::LOCATION)
-    {
-        *response.status_mut() = StatusCode::OK;
-    }
-    response
 }
