@@ -4,13 +4,15 @@ use utoipa::openapi::OpenApi;
 
 /// Largest distance of a path that a merchant may have meant: one part more or less, or misspelt names.
 const NEAR: f64 = 1.0;
-/// Distance of a part more or less.
-const PART: f64 = 0.8;
+/// Distance of a part that the path lacks, and of one that it has too much.
+const MISSING: f64 = 0.6;
+const EXTRA: f64 = 0.8;
+/// Least likeness (Jaro-Winkler) of a misspelt name.
+const SIMILAR: f64 = 0.8;
 /// Distance of any text to a parameter: a name that fits is nearer.
 const PARAMETER: f64 = 0.1;
 /// Distance of a path that exists with other methods.
 const OTHER_METHOD: f64 = 0.3;
-
 /// Distance of two names that have nothing in common.
 const FAR: f64 = 2.0;
 /// Bytes of a part that is longer than any name.
@@ -41,11 +43,16 @@ pub(super) fn calls(document: &OpenApi) -> Vec<Call> {
 pub(super) fn nearest(calls: &[Call], method: &str, path: &str) -> Option<String> {
     // A longer path than any call's costs time and is none of them.
     let wanted: Vec<&str> = parts(path).take(12).collect();
-    let distances = calls.iter().map(|call| {
+    let distances = calls.iter().filter_map(|call| {
         let known: Vec<&str> = parts(&call.path).collect();
+        let is_like = |one: &&str| known.iter().any(|other| likeness(one, other).is_some());
+        // Parameters alone are like any path.
+        if !wanted.iter().any(is_like) {
+            return None;
+        }
         let has_method = call.methods.contains(&method);
         let other = if has_method { 0.0 } else { OTHER_METHOD };
-        (distance(&wanted, &known) + other, call)
+        Some((distance(&wanted, &known) + other, call))
     });
     let (least, call) = distances.min_by(|(a, _), (b, _)| a.total_cmp(b))?;
     let methods = call.methods.join(" or ");
@@ -60,14 +67,14 @@ fn parts(path: &str) -> impl Iterator<Item = &str> {
 fn distance(wanted: &[&str], known: &[&str]) -> f64 {
     let mut before: Vec<f64> = vec![0.0];
     for _ in known {
-        before.push(before.last().unwrap_or(&0.0) + PART);
+        before.push(before.last().unwrap_or(&0.0) + MISSING);
     }
     for one in wanted {
-        let mut row = vec![before[0] + PART];
+        let mut row = vec![before[0] + EXTRA];
         for (place, other) in known.iter().enumerate() {
             let same = before[place] + difference(one, other);
-            let more = before[place + 1] + PART;
-            row.push(same.min(more).min(row[place] + PART));
+            let more = before[place + 1] + EXTRA;
+            row.push(same.min(more).min(row[place] + MISSING));
         }
         before = row;
     }
@@ -78,10 +85,14 @@ fn difference(wanted: &str, known: &str) -> f64 {
     if known.starts_with('{') {
         return PARAMETER;
     }
-    if wanted.len() > LONG {
-        return FAR;
+    likeness(wanted, known).map_or(FAR, |likeness| (1.0 - likeness) * FAR)
+}
+
+/// Returns how much a part is like the name of a known one; `None` if it is another name, and for a parameter.
+fn likeness(wanted: &str, known: &str) -> Option<f64> {
+    if known.starts_with('{') || wanted.len() > LONG {
+        return None;
     }
-    // Half of the letters agree by chance.
     let likeness = strsim::jaro_winkler(&wanted.to_ascii_lowercase(), known);
-    (1.0 - likeness) * FAR
+    (likeness >= SIMILAR).then_some(likeness)
 }

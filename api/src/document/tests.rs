@@ -149,7 +149,10 @@ fn the_document_describes_the_webhook_of_an_event() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| &one["required"][0])
+        .map(|one| {
+            let variant = one["$ref"].as_str().unwrap().trim_start_matches('#');
+            &document.pointer(variant).unwrap()["required"][0]
+        })
         .collect();
     assert_eq!(objects, ["customer_account", "webhook_endpoint"]);
 }
