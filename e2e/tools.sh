@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the programs of other projects that the tests run, under .local/tools: Juspay's and the gateways'
-# own clients, Schemathesis, a browser. Installs again only after a change of the pinned versions.
+# own clients, generators of clients, Schemathesis, a browser. Installs again only after a change of the pinned versions.
 # shellcheck source-path=SCRIPTDIR source-path=SCRIPTDIR/../deploy/local/lib
 set -euo pipefail
 
@@ -41,13 +41,15 @@ juspay_client() {
 
 install_tools() {
     local clients=$REPOSITORY/e2e/clients gateways=$REPOSITORY/sandbox/tests/sdk/clients
-    local api=$REPOSITORY/e2e/api
+    local api=$REPOSITORY/e2e/api generators=$REPOSITORY/e2e/generators
     install_packages missing_test_packages
     install_tool python "$clients/requirements.txt" juspay_client "$clients/requirements.txt"
     install_tool node "$clients/package-lock.json" node_modules "$clients"
     install_tool gateways-python "$gateways/requirements.txt" virtual_environment "$gateways/requirements.txt"
     install_tool gateways-node "$gateways/package-lock.json" node_modules "$gateways"
     install_tool schemathesis "$api/requirements.txt" virtual_environment "$api/requirements.txt"
+    install_tool generators-python "$generators/requirements.txt" virtual_environment "$generators/requirements.txt"
+    install_tool generators-node "$generators/package-lock.json" node_modules "$generators"
 }
 
 changing install_tools

@@ -8,7 +8,7 @@ use khata_store::webhooks::{self, AccountUrl, Endpoint};
 use khata_webhooks::EndpointUrl;
 
 use crate::database::{Database, RecentRows};
-use crate::error::ApiError;
+use crate::error::{ApiError, FaultCode};
 use crate::schema::WEBHOOK_URL;
 
 /// The endpoints of recently seen merchants.
@@ -45,7 +45,8 @@ impl AccountUrls {
         };
         let reason = "belongs to no webhook endpoint of yours that allows it: set allow_url_per_account to true at an endpoint whose URL \
                       has the same scheme, host and port";
-        let endpoint = found.ok_or_else(|| ApiError::field(WEBHOOK_URL.name, reason))?;
+        let endpoint =
+            found.ok_or_else(|| ApiError::field(WEBHOOK_URL.name, FaultCode::NotFound, reason))?;
         Ok(AccountUrl {
             endpoint,
             url: url.as_str().to_owned(),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::context::RequestContext;
-use crate::error::ApiError;
+use crate::error::{ApiError, FaultCode};
 use crate::{reply, schema};
 
 /// Seconds for which a client may keep the reply: a new list comes with a new release.
@@ -85,8 +85,10 @@ pub(crate) async fn get(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let text = ifsc.into_inner();
-    let ifsc = Ifsc::parse(&text)
-        .map_err(|fault| ApiError::field("ifsc", &fault_of_ifsc(&text, fault.0)))?;
+    let ifsc = Ifsc::parse(&text).map_err(|fault| {
+        let reason = fault_of_ifsc(&text, fault.0);
+        ApiError::field("ifsc", FaultCode::Format, reason)
+    })?;
     let branch = branch(ifsc.as_str())?;
     let tag = EntityTag::new_strong(ifsc::edition());
     let is_current = match IfNoneMatch::parse(&request) {

@@ -87,7 +87,7 @@ impl WebhookAccounts {
             })),
             Err(error) => {
                 warn!(merchant_id = %stored.merchant, gateway_account = stored.reference_id, error,
-                    "gateway webhook rejected: gateway account not usable; correct it with `khata gateway add`");
+                    "gateway webhook rejected: gateway account not usable; correct it with `khata gateway set`");
                 None
             }
         }

@@ -31,7 +31,7 @@ use crate::connectors::WebhookAccounts;
 use crate::create_commits::Creates;
 use crate::database::{Database, RecentRows};
 use crate::decode::{Body, MAX_BODY, check_content_encoding, nearest, pairs, printable};
-use crate::error::{ApiError, Faults, NO_ACCOUNT, NO_CUSTOMER};
+use crate::error::{ApiError, FaultCode, Faults, NO_ACCOUNT, NO_CUSTOMER};
 use crate::gateway_choices::GatewayChoices;
 use crate::idempotency::{Idempotent, StoredReplies};
 use crate::limits::{InProgress, Limits};
@@ -218,7 +218,7 @@ impl RequestContext {
             Some(fault) => Err(fault),
             None => self
                 .customer()
-                .map_err(|_| ApiError::field("customer_id", reason)),
+                .map_err(|_| ApiError::field("customer_id", FaultCode::Format, reason)),
         }
     }
 
@@ -236,7 +236,7 @@ impl RequestContext {
         let mut values = ["customer_id", "account_id"].into_iter().zip(&self.path);
         let (name, _) = values.find(|(_, text)| is_placeholder_id(text))?;
         let reason = "is a placeholder in the path that was not filled in: put the id in its place";
-        Some(ApiError::field(name, reason))
+        Some(ApiError::field(name, FaultCode::Placeholder, reason))
     }
 
     /// The customer and the account that the path names.
@@ -334,7 +334,8 @@ fn check_query(request: &HttpRequest, route: &str) -> Result<(), ApiError> {
             break;
         }
         let Some(name) = name else {
-            faults.push("query", "has a name that is not UTF-8 in percent-encoding");
+            let reason = "has a name that is not UTF-8 in percent-encoding";
+            faults.push("query", FaultCode::Encoding, reason);
             continue;
         };
         if known.contains(&name.as_ref()) {
@@ -354,9 +355,9 @@ fn check_query(request: &HttpRequest, route: &str) -> Result<(), ApiError> {
                 known.join(", ")
             ),
         };
-        faults.push(printable(&name), reason);
+        faults.push(printable(&name), FaultCode::Unknown, reason);
     }
-    faults.check()
+    faults.check().map_err(ApiError::Invalid)
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub(crate) struct CreateCall {
     pub(crate) stored: CreateAccounts,
     pub(crate) idempotent: Idempotent,
     pub(crate) form: ReplyForm,
+    /// Whether the reply shows the validations of new accounts.
+    pub(crate) shows_validations: bool,
 }
 
 /// The lanes of create calls.
@@ -158,7 +160,9 @@ fn record(call: &CreateCall, created: &Created) -> Option<Record> {
         .collect();
     let is_new = |outcome: &CreatedAccount| matches!(outcome, CreatedAccount::New);
     match call.stored.terms.awaited {
-        None if accounts.iter().all(is_new) => call.idempotent.created(ids, call.form),
+        None if !call.shows_validations && accounts.iter().all(is_new) => {
+            call.idempotent.created(ids, call.form)
+        }
         wait => {
             let wait = wait.unwrap_or(TimeDelta::zero());
             call.idempotent.waiting(ids, call.form, wait)

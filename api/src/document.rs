@@ -2,12 +2,17 @@
 //! `khata-api openapi`. `common` adds what every call has: headers, errors and the key.
 
 mod common;
+mod examples;
+mod guide;
+mod likely_call;
+mod variants;
 mod webhooks;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use actix_web::HttpResponse;
+use actix_web::http::Method;
 use actix_web::http::header::{
     CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ContentEncoding, LOCATION,
 };
@@ -17,6 +22,7 @@ use utoipa_swagger_ui::Config;
 
 use common::Common;
 use khata_present::Event;
+use variants::Variants;
 use webhooks::Webhooks;
 
 use crate::deliveries::WebhookDelivery;
@@ -39,11 +45,13 @@ use crate::{
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
+    external_docs(url = "/docs/api", description = "Guide"),
     tags(
         (name = "Customer accounts", description = "Bank accounts and UPI addresses of customers"),
         (name = "Customers", description = "Your customers"),
         (name = "Events", description = "Changes of your accounts, in order"),
         (name = "Webhook endpoints", description = "Where you get your events"),
+        (name = "Webhooks", description = "The calls that Khata makes to your endpoints"),
         (name = "Banks", description = "Branches of banks by IFSC"),
         (name = "Bank accounts (deprecated)", description = "Legacy endpoints for the same accounts. Do not use in new code"),
         (name = "Health", description = "Health for orchestrators, and the running version"),
@@ -83,7 +91,7 @@ use crate::{
         health::version,
     ),
     components(schemas(Envelope<'static>, BankItem, UpiItem, ConsentBody, OneBankAccount, OneUpiAddress, ManyAccounts, ListObject, Event, EventChoice, WebhookDelivery, WebhookEndpoint)),
-    modifiers(&Common, &Webhooks),
+    modifiers(&Variants, &Common, &Webhooks),
 )]
 struct Document;
 
@@ -104,10 +112,22 @@ static JSON: LazyLock<Bytes> =
 static CONFIG: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::from("/openapi.json")));
 
-/// Adds `/openapi.json` and `/docs`.
+static CALLS: LazyLock<Vec<likely_call::Call>> =
+    LazyLock::new(|| likely_call::calls(&Document::openapi()));
+
+/// Returns the error of a path that does not exist, which names the call that was probably meant.
+pub(crate) fn no_such_call(method: &Method, path: &str, serves_docs: bool) -> ApiError {
+    let likely = likely_call::nearest(&CALLS, method.as_str(), path);
+    let likely = likely.map_or_else(String::new, |call| format!(" Did you mean {call}?"));
+    let docs = if serves_docs { " See /docs." } else { "" };
+    ApiError::NoSuchCall(format!("No such endpoint.{likely}{docs}"))
+}
+
+/// Adds `/openapi.json` and `/docs`, with the guide.
 pub(crate) fn routes(config: &mut ServiceConfig) {
     config
         .route("/openapi.json", get().to(json))
+        .configure(guide::routes)
         .route("/docs", get().to(redirect_to_page))
         .route("/docs/swagger-initializer.js", get().to(initializer))
         .route("/docs/{file:.*}", get().to(page));

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use crate::context::RequestContext;
 use crate::decode::{Fields, event_name, number_or, out_of_range};
 use crate::deliveries::{self, DeliveryPage};
-use crate::error::{ApiError, Envelope, Faults, NO_EVENT};
+use crate::error::{ApiError, Envelope, FaultCode, Faults, NO_EVENT};
 use crate::present::{Page, described};
 use crate::{reply, schema};
 
@@ -148,7 +148,11 @@ pub(crate) async fn replay(mut context: RequestContext) -> Result<HttpResponse, 
             {
                 let reason =
                     "names no webhook endpoint of yours: list them with GET /webhook-endpoints";
-                return Err(ApiError::field(schema::REPLAY_ENDPOINT.name, reason));
+                return Err(ApiError::field(
+                    schema::REPLAY_ENDPOINT.name,
+                    FaultCode::NotFound,
+                    reason,
+                ));
             }
             let filter = ReplayFilter {
                 event: Some(event),
@@ -210,7 +214,11 @@ struct Query {
 impl Query {
     fn read(context: &RequestContext) -> Result<Self, ApiError> {
         let query: schema::EventsQuery = context.query().ok_or_else(|| {
-            ApiError::field("query", "after, types and limit may be given once each")
+            ApiError::field(
+                "query",
+                FaultCode::Duplicate,
+                "may have after, types and limit once each",
+            )
         })?;
         Self::parse(&query)
     }
@@ -223,7 +231,7 @@ impl Query {
             Some(text) => EventId::parse(text).map_or_else(
                 || {
                     let reason = "must be the id of an event, evt_ and 26 characters, or latest";
-                    faults.push("after", reason);
+                    faults.push("after", FaultCode::Format, reason);
                     After::Beginning
                 },
                 After::Event,
@@ -236,7 +244,7 @@ impl Query {
                 Ok(name) if names.contains(&name) => {}
                 Ok(name) => names.push(name),
                 Err(reason) => {
-                    faults.push("types", reason);
+                    faults.push("types", FaultCode::Format, reason);
                     break;
                 }
             }
@@ -244,7 +252,7 @@ impl Query {
         let range = 1..=MAX_LIMIT;
         let limit = number_or(query.limit.as_deref(), MAX_LIMIT, &range);
         if limit.is_none() {
-            faults.push("limit", out_of_range(&range));
+            faults.push("limit", FaultCode::OutOfRange, out_of_range(&range));
         }
         faults.check()?;
         Ok(Self {
@@ -260,7 +268,8 @@ pub(crate) fn event_id(name: &str, text: Option<&str>, faults: &mut Faults) -> O
     let text = text.map(trim).filter(|text| !text.is_empty())?;
     let event = EventId::parse(text);
     if event.is_none() {
-        faults.push(name, "must be the id of an event: evt_ and 26 characters");
+        let reason = "must be the id of an event: evt_ and 26 characters";
+        faults.push(name, FaultCode::Format, reason);
     }
     event
 }
@@ -374,7 +383,7 @@ mod tests {
             all,
             [
                 "after: must be the id of an event, evt_ and 26 characters, or latest",
-                "types: CUSTOMER_ACCOUNT_ACTIV is not the name of an event: did you mean CUSTOMER_ACCOUNT_ACTIVE?",
+                "types: has CUSTOMER_ACCOUNT_ACTIV, which is not the name of an event: did you mean CUSTOMER_ACCOUNT_ACTIVE?",
                 "limit: must be a whole number from 1 to 100",
             ]
         );

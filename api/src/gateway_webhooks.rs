@@ -22,7 +22,7 @@ use crate::connection::ConnectionState;
 use crate::connectors::{Warning, WebhookAccount};
 use crate::context::State;
 use crate::decode::Body;
-use crate::error::ApiError;
+use crate::error::{ApiError, FaultCode};
 use crate::metrics::AuthenticationFailure;
 
 /// Longest webhook. Those of the gateways have some kilobytes, and any sender may make the API parse one.
@@ -119,7 +119,9 @@ fn verify(
         }
         match error {
             WebhookError::NotSupported => NO_GATEWAY_ACCOUNT,
-            WebhookError::Malformed(reason) => ApiError::field("body", reason),
+            WebhookError::Malformed(reason) => {
+                ApiError::field("body", FaultCode::Encoding, format!("is malformed: {reason}"))
+            }
             WebhookError::NoSecret
             | WebhookError::MissingHeader(_)
             | WebhookError::BadSignature

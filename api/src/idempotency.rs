@@ -20,7 +20,7 @@ use khata_store::idempotency::{
 use uuid::Uuid;
 
 use crate::database::{Database, RecentRows};
-use crate::error::ApiError;
+use crate::error::{ApiError, FaultCode};
 use crate::present::recorded::RecordedReply;
 use crate::present::{self, CustomerAccount};
 use crate::reply;
@@ -149,7 +149,13 @@ impl Idempotent {
         let call = match (keys.next(), keys.next()) {
             (None, _) => None,
             (Some(key), None) if is_valid(&key) => Some(hash(key)),
-            _ => return Err(ApiError::field("Idempotency-Key", reason)),
+            _ => {
+                return Err(ApiError::field(
+                    "Idempotency-Key",
+                    FaultCode::Format,
+                    reason,
+                ));
+            }
         };
         Ok(Self {
             database: database.clone(),

@@ -17,7 +17,7 @@ use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, field};
 
 use crate::connection::{ConnectionState, PIECE, Pieces};
-use crate::error::ApiError;
+use crate::error::{ApiError, FaultCode};
 use crate::limits::LimitState;
 use crate::metrics::{Counted, Metrics, Request, method_label};
 use crate::reply::REPLAYED;
@@ -41,6 +41,10 @@ pub(crate) struct Observed {
 
 /// The memory for replies, of which the reply to the request takes the merchant's share.
 pub(crate) struct ReplyMemory(pub(crate) Shares);
+
+/// Whether the API serves the guide, to which its errors then refer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HasGuide(pub(crate) bool);
 
 /// Marks a request as waiting for outcomes.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +76,11 @@ pub(crate) async fn observe(
     let trace_parent = telemetry::trace_parent_of(&span);
     let response = match routing_id {
         Err(reason) => request
-            .error_response(ApiError::field(ROUTING_ID.as_str(), reason))
+            .error_response(ApiError::field(
+                ROUTING_ID.as_str(),
+                FaultCode::Format,
+                reason,
+            ))
             .map_into_right_body(),
         Ok(_) if is_cross_site(&request) => request
             .error_response(ApiError::CrossSite)
@@ -92,9 +100,11 @@ pub(crate) async fn observe(
     let error = response.response().extensions().get::<ApiError>().cloned();
     let error = error.or_else(|| take_memory(&response, &mut memory).err());
     let mut response = match &error {
-        Some(error) => response
-            .into_response(error.render(&request_id))
-            .map_into_boxed_body(),
+        Some(error) => {
+            let guide = response.request().app_data::<HasGuide>();
+            let reply = error.render(&request_id, guide.is_some_and(|guide| guide.0));
+            response.into_response(reply).map_into_boxed_body()
+        }
         None => response.map_into_boxed_body(),
     };
     let waited = response.request().extensions().get::<Waiting>().is_some();

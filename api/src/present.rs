@@ -65,14 +65,7 @@ pub(crate) struct DeletedBankAccount {
 impl BankAccount {
     /// `None` for a UPI address, which this family does not have.
     pub(crate) fn of(account: CustomerAccount) -> Option<Self> {
-        let AccountDetails::BankAccountDetails {
-            account_number,
-            beneficiary_name,
-            ifsc,
-            bank_name,
-            ..
-        } = account.account_details
-        else {
+        let AccountDetails::BankAccountDetails(bank) = account.account_details else {
             return None;
         };
         Some(Self {
@@ -80,10 +73,10 @@ impl BankAccount {
             id: account.id,
             customer_id: account.customer_id,
             date_created: account.date_created,
-            bank_name,
-            ifsc,
-            account_number,
-            beneficiary_name,
+            bank_name: bank.bank_name,
+            ifsc: bank.ifsc,
+            account_number: bank.account_number,
+            beneficiary_name: bank.beneficiary_name,
             validation_amount: account.validation_amount,
             currency: account.currency,
             validation_status: account.status,

@@ -13,14 +13,13 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, Error, web};
+use actix_web::{App, Error, HttpRequest, web};
 use anyhow::Context;
 
 use crate::connection::{Connection, ConnectionState, HEAD_TIMEOUT, KEEP_ALIVE, Slots};
 use crate::context::State;
-use crate::error::ApiError;
 use crate::metrics::Metrics;
-use crate::observe::observe;
+use crate::observe::{HasGuide, observe};
 use crate::settings::ServeSettings;
 use crate::{document, routes};
 
@@ -115,6 +114,7 @@ fn app(
     App::new()
         .app_data(state)
         .app_data(metrics)
+        .app_data(HasGuide(serves_docs))
         .wrap(from_fn(observe))
         .configure(routes::add)
         .configure(|config| {
@@ -122,12 +122,9 @@ fn app(
                 document::routes(config);
             }
         })
-        .default_service(web::to(move || async move {
-            Err::<&str, _>(ApiError::NotFound(if serves_docs {
-                "No such endpoint. See /docs."
-            } else {
-                "No such endpoint."
-            }))
+        .default_service(web::to(move |request: HttpRequest| async move {
+            let (method, path) = (request.method(), request.path());
+            Err::<&str, _>(document::no_such_call(method, path, serves_docs))
         }))
 }
 

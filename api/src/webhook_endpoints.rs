@@ -23,7 +23,7 @@ use self::request::{ChangeRequest, CreateRequest, NewSecret, read_nothing};
 use crate::context::RequestContext;
 use crate::decode::{number_or, out_of_range};
 use crate::deliveries::{self, DeliveryPage};
-use crate::error::{ApiError, Faults, NO_ENDPOINT};
+use crate::error::{ApiError, FaultCode, Faults, NO_ENDPOINT};
 use crate::events::event_id;
 use crate::present::List;
 use crate::{reply, schema};
@@ -237,7 +237,11 @@ pub(crate) async fn delete(mut context: RequestContext) -> Result<HttpResponse, 
     responses((status = 200, description = "A page.", body = DeliveryPage)))]
 pub(crate) async fn deliveries(context: RequestContext) -> Result<HttpResponse, ApiError> {
     let query: schema::DeliveriesQuery = context.query().ok_or_else(|| {
-        ApiError::field("query", "state, before and limit may be given once each")
+        ApiError::field(
+            "query",
+            FaultCode::Duplicate,
+            "may have state, before and limit once each",
+        )
     })?;
     let mut faults = Faults::default();
     let before = event_id("before", query.before.as_deref(), &mut faults);
@@ -249,14 +253,15 @@ pub(crate) async fn deliveries(context: RequestContext) -> Result<HttpResponse, 
     let state = state.and_then(|text| {
         let state = DeliveryState::parse(text);
         if state.is_none() {
-            faults.push("state", "must be OPEN, DELIVERED or GIVEN_UP");
+            let reason = "must be OPEN, DELIVERED or GIVEN_UP";
+            faults.push("state", FaultCode::Format, reason);
         }
         state
     });
     let range = 1..=MAX_DELIVERIES;
     let limit = number_or(query.limit.as_deref(), DEFAULT_DELIVERIES, &range);
     if limit.is_none() {
-        faults.push("limit", out_of_range(&range));
+        faults.push("limit", FaultCode::OutOfRange, out_of_range(&range));
     }
     faults.check()?;
     let limit = limit.unwrap_or(DEFAULT_DELIVERIES);
@@ -414,5 +419,5 @@ fn key_of(context: &RequestContext) -> Result<EndpointKey, ApiError> {
 
 fn too_many() -> ApiError {
     let reason = format!("would be one endpoint more than {MAX_ENDPOINTS}: delete one first");
-    ApiError::field(schema::ENDPOINT_URL.name, &reason)
+    ApiError::field(schema::ENDPOINT_URL.name, FaultCode::Limit, reason)
 }

@@ -1,12 +1,14 @@
 //! `khata account`: one customer account, by its id, and the accounts that wait for a person.
 
 mod advice;
+mod find;
 mod gateways;
 mod history;
 mod in_review;
 mod json;
 mod next;
 mod retry;
+mod retry_all;
 mod review;
 mod situation;
 mod text;
@@ -28,17 +30,20 @@ pub(crate) enum AccountCommand {
     ///
     /// Shows the account number or UPI address only in masked form, and no name.
     Show(WhichAccount),
-    /// Retry a pending validation now instead of at its scheduled time
+    /// Find accounts by what a merchant, a payee or a gateway knows of them; at most 100
+    ///
+    /// Shows account numbers only in masked form, and no name. A value of `-` is read from standard input, so that the shell's history
+    /// does not keep it. A search without an index reads the merchant's newest rows, 100,000 at most, and says how many and since when.
+    Find(Box<find::Find>),
+    /// Retry a pending validation now instead of at its scheduled time, or all of a merchant that wait
     ///
     /// For a validation that waits because a gateway was down or misconfigured. A worker recovers an attempt that may
     /// have paid, and calls a gateway if needed. A validation that a worker holds, and a final result, stay unchanged: the
     /// merchant can validate the account again.
-    Retry {
-        #[command(flatten)]
-        which: WhichAccount,
-        #[command(flatten)]
-        operator: OperatorOptions,
-    },
+    ///
+    /// With --all the command leaves those that wait in a gateway account's queue or for a booked call, which continue by themselves. Each
+    /// batch of 500 is stored by itself, with a line of the audit log: after an interruption, run the command again.
+    Retry(Box<retry::Retry>),
     /// List the accounts that wait for a person, by merchant, the oldest first
     ///
     /// Shows account numbers only in masked form, and no name. At most 1,000 accounts.
@@ -68,7 +73,8 @@ impl AccountCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Show(which) => show(&which),
-            Self::Retry { which, operator } => retry::retry(&which, &operator),
+            Self::Find(find) => find.run(),
+            Self::Retry(retry) => retry.run(),
             Self::List(options) => options.list(),
             Self::Accept { which, operator } => review::decide(&which, &operator, true),
             Self::Reject { which, operator } => review::decide(&which, &operator, false),

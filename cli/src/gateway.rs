@@ -2,9 +2,11 @@
 
 mod add;
 mod audit;
+mod configuration;
 mod connectors;
 mod health;
 mod list;
+mod set;
 mod test;
 mod which;
 
@@ -13,17 +15,23 @@ use khata_store::audit::{Changes, record};
 use khata_store::gateway_accounts;
 use serde_json::json;
 
-pub(crate) use audit::audit_gateway;
+pub(crate) use audit::{audit_gateway, gateway_changes};
 pub(crate) use health::HealthIssue;
 use which::WhichAccount;
-pub(crate) use which::gateway_name;
+pub(crate) use which::{gateway_name, parse_account as parse_gateway_account};
 
 use crate::options::OperatorOptions;
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum GatewayCommand {
-    /// Add a merchant's account at a gateway
+    /// Add a merchant's account at a gateway; an existing one is never changed
     Add(Box<add::Add>),
+    /// Change what the options name of a gateway account, and print each old and new value; workers apply it within five seconds
+    ///
+    /// Everything that no option names stays: priority, addresses, credentials, limits, hours. With other credentials, addresses or
+    /// settings the account's circuit, pause and MISCONFIGURED mark are reset; with another calls_per_minute, workers also drop its
+    /// reserved rate-limit slots.
+    Set(Box<set::Set>),
     /// List a merchant's gateway accounts by priority: health, limits, and whether each can be used
     ///
     /// `health` is what all workers know of the account: ok, circuit open (most recent calls failed), paused (the gateway
@@ -54,6 +62,7 @@ impl GatewayCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Add(add) => add.run(),
+            Self::Set(set) => set.run(),
             Self::List(list) => list.run(),
             Self::Enable(switch) => switch.run(true),
             Self::Disable(switch) => switch.run(false),

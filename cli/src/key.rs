@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::options::{ActorOption, CommonOptions, MerchantOption, OperatorOptions};
 use crate::output::time;
+use crate::times::{parse_duration, parse_hours};
 use which::{WhichKey, key_json, keys_table};
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -34,8 +35,8 @@ pub(crate) enum KeyCommand {
     Revoke(Revoke),
     /// Issue a new key and let an old key expire, so that the merchant has time to change over
     ///
-    /// The new key is shown once, and expires when the old key would have. The old key works for --overlap-hours, or until its own expiry if that is earlier. If
-    /// the old key has leaked, use --overlap-hours 0, or `key issue` and `key revoke`.
+    /// The new key is shown once, and expires when the old key would have. The old key works for --overlap, or until its own expiry if that is earlier. If
+    /// the old key has leaked, use --overlap 0, or `key issue` and `key revoke`.
     Rotate(Rotate),
 }
 
@@ -76,23 +77,14 @@ enum Expiry {
 
 /// Parses `90d`, `12h` or `never`.
 fn parse_time(text: &str) -> Result<Expiry, &'static str> {
-    const EXPECTED: &str =
-        "expected a number of days or hours, like 90d or 12h, from 1h to 3650d, or never";
     if text == "never" {
         return Ok(Expiry::Never);
     }
-    let hours = match text.split_at_checked(text.len().saturating_sub(1)) {
-        Some((number, "d")) => number
-            .parse::<u32>()
-            .ok()
-            .and_then(|days| days.checked_mul(24)),
-        Some((number, "h")) => number.parse().ok(),
-        _ => None,
-    };
-    let hours = hours.filter(|hours| (1..=3_650 * 24).contains(hours));
-    hours
-        .map(|hours| Expiry::After(TimeDelta::hours(hours.into())))
-        .ok_or(EXPECTED)
+    let allowed = TimeDelta::hours(1)..=TimeDelta::days(3_650);
+    parse_duration(text)
+        .filter(|time| allowed.contains(time))
+        .map(Expiry::After)
+        .ok_or("expected a time like 90d or 12h, from 1h to 3650d, or never")
 }
 
 fn parse_scope(text: &str) -> Result<KeyScope, &'static str> {
@@ -248,8 +240,14 @@ pub(crate) struct Rotate {
     merchant: MerchantOption,
     #[command(flatten)]
     which: WhichKey,
-    /// Hours that the old key keeps working: 0 (it stops at once) to 720
-    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=720))]
+    /// Time that the old key keeps working: 0 (it stops at once) to 30d, as 24h or 7d
+    #[arg(
+        long = "overlap",
+        alias = "overlap-hours",
+        value_name = "TIME",
+        default_value = "24h",
+        value_parser = |text: &str| parse_hours(text, &(0..=720))
+    )]
     overlap_hours: u16,
     #[command(flatten)]
     new: NewKeyOptions,

@@ -10,6 +10,7 @@ use khata_crypto::{KeyringFile, KeyringSettings};
 use khata_store::{DatabaseSettings, rotation};
 
 use crate::options::connect_without_timeout;
+use crate::output::note;
 use file::{Output, read};
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -60,7 +61,9 @@ impl KeyringCommand {
                 let (file, id) = read(&keyring)?.with_new_key()?;
                 output.write(&file)?;
                 let primary = file.primary();
-                eprintln!("khata: added encryption key {id}; {primary} is still the primary.");
+                note(&format!(
+                    "added encryption key {id}; {primary} is still the primary."
+                ));
                 Ok(())
             }
             Self::Promote { keyring, output } => {
@@ -70,9 +73,11 @@ impl KeyringCommand {
                 output.write(&file)?;
                 let new = file.primary();
                 if new == old {
-                    eprintln!("khata: encryption key {old} is already the primary.");
+                    note(&format!("encryption key {old} is already the primary."));
                 } else {
-                    eprintln!("khata: encryption key {new} replaces {old} as the primary.");
+                    note(&format!(
+                        "encryption key {new} replaces {old} as the primary."
+                    ));
                 }
                 Ok(())
             }
@@ -98,15 +103,19 @@ fn prune(
     let dropped = file.droppable(&rotation::keys_in_use(&mut connection)?);
     output.write(&file.clone().without(&dropped)?)?;
     for id in &dropped {
-        eprintln!("khata: dropped encryption key {id}: no data is encrypted with it.");
+        note(&format!(
+            "dropped encryption key {id}: no data is encrypted with it."
+        ));
     }
     for id in file.ids() {
         if id > primary {
-            eprintln!("khata: kept encryption key {id}: it is newer than the primary {primary}.");
+            note(&format!(
+                "kept encryption key {id}: it is newer than the primary {primary}."
+            ));
         } else if id != primary && !dropped.contains(&id) {
-            eprintln!(
-                "khata: kept encryption key {id}: data is encrypted with it; re-encrypt it with `khata keyring rotate`."
-            );
+            note(&format!(
+                "kept encryption key {id}: data is encrypted with it; re-encrypt it with `khata keyring rotate`."
+            ));
         }
     }
     Ok(())

@@ -1,25 +1,43 @@
 //! Commands for operators, who have a shell beside the services and no HTTP client.
 //!
 //! A command that changes data writes the audit log in the same transaction. With `--json` a command prints one JSON
-//! document; its fields are stable for scripts.
+//! document; its fields are stable for scripts. Standard error then has JSON, too, one object a line: an `error`, or a `note` about work in
+//! progress.
 
 mod account;
+mod audit;
 mod delivery;
 mod event;
 mod gateway;
+mod help;
 mod key;
 mod keyring;
 mod merchant;
 mod options;
 mod output;
+mod table;
+mod times;
 mod webhook;
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use khata_store::DatabaseSettings;
+use output::Fault;
+use serde_json::json;
 
 /// Khata's commands for operators
 #[derive(Debug, clap::Parser)]
 #[command(name = "khata", version = khata_version::text(), about)]
 pub struct Cli {
+    /// Print JSON: the result as one document, or one for each event where the command follows events
+    #[arg(long, global = true)]
+    json: bool,
+    /// Zone of the times in texts: UTC, Asia/Kolkata (IST), or an offset like +05:30; JSON always has UTC [default: UTC]
+    #[arg(long, global = true, env = "KHATA_TIMEZONE", value_name = "ZONE", value_parser = times::parse_zone)]
+    timezone: Option<times::Zone>,
     #[command(subcommand)]
     command: Command,
 }
@@ -44,10 +62,10 @@ enum Command {
     /// Issue, list, revoke and rotate API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Add, list, enable, disable and test merchants' gateway accounts
+    /// Add, list, change, enable, disable and test merchants' gateway accounts
     #[command(subcommand)]
     Gateway(gateway::GatewayCommand),
-    /// Inspect a customer account, retry its validation, or decide about its holder's name
+    /// Find and inspect customer accounts, retry their validations, or decide about their holders' names
     #[command(subcommand)]
     Account(account::AccountCommand),
     /// Add and manage merchants' webhook endpoints, and try webhooks on a developer's machine
@@ -56,11 +74,51 @@ enum Command {
     /// List and show events, and deliver them again
     #[command(subcommand)]
     Event(event::EventCommand),
+    /// List the changes that operators made
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Print the completion script for a shell: source it, or write it to the shell's folder of completions
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write a man page of each command into a directory
+    Man { directory: PathBuf },
+}
+
+/// Runs the command that the arguments of the process name. Returns 0, 1 for an error, or 2 for wrong arguments.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_arguments(&error),
+    };
+    match cli.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::report(Fault::Failed, &format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the help or the version if they were asked for, else why the arguments are wrong.
+fn wrong_arguments(error: &clap::Error) -> ExitCode {
+    // The arguments were not parsed, so that only their text says in which form the script expects the error.
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if json && error.use_stderr() {
+        output::set_form(json, None);
+        output::report(Fault::WrongArguments, &error.to_string());
+    } else {
+        // A closed standard output does not matter.
+        let _ = error.print();
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 impl Cli {
-    /// Runs the command. An error is the text for the operator; the exit code is then 1.
-    pub fn run(self) -> anyhow::Result<()> {
+    /// Runs the command. An error is the text for the operator.
+    fn run(self) -> anyhow::Result<()> {
+        output::set_form(self.json, self.timezone);
         match self.command {
             Command::Migrate {
                 require_roles,
@@ -73,6 +131,9 @@ impl Cli {
             Command::Account(command) => command.run(),
             Command::Webhook(command) => command.run(),
             Command::Event(command) => command.run(),
+            Command::Audit(command) => command.run(),
+            Command::Completions { shell } => help::completions(Self::command(), shell),
+            Command::Man { directory } => help::man(Self::command(), &directory),
         }
     }
 }
@@ -83,11 +144,13 @@ fn migrate(database: &DatabaseSettings, required: &[String]) -> anyhow::Result<(
     let required = khata_store::rights::missing_roles(&mut connection, required)?;
     drop(connection);
     let migrated = khata_store::migrate(&database.database_url)?;
-    if migrated.ran.is_empty() {
-        println!("The schema is up to date.");
-    }
-    for name in migrated.ran {
-        println!("Ran {name}.");
+    let mut lines: Vec<String> = migrated
+        .ran
+        .iter()
+        .map(|name| format!("Ran {name}."))
+        .collect();
+    if lines.is_empty() {
+        lines.push("The schema is up to date.".to_owned());
     }
     let missing = |roles: &str| {
         format!(
@@ -95,11 +158,13 @@ fn migrate(database: &DatabaseSettings, required: &[String]) -> anyhow::Result<(
              `khata migrate` again; until then the services need the rights of the tables' owner."
         )
     };
+    if required.is_empty() && !migrated.missing_roles.is_empty() {
+        lines.push(missing(&migrated.missing_roles.join(", ")));
+    }
+    let document = json!({ "ran": migrated.ran, "missing_roles": migrated.missing_roles });
+    output::print(&document, &lines.join("\n"))?;
     if !required.is_empty() {
         anyhow::bail!(missing(&required.join(", ")));
-    }
-    if !migrated.missing_roles.is_empty() {
-        println!("{}", missing(&migrated.missing_roles.join(", ")));
     }
     Ok(())
 }

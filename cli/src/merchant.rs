@@ -10,9 +10,10 @@ use khata_store::merchant_settings::{self, Changes, Overview};
 use khata_store::merchants::{self, Merchant};
 use serde_json::{Map, Value, json};
 
-use crate::gateway::audit_gateway;
+use crate::gateway::{audit_gateway, gateway_changes};
 use crate::options::{CommonOptions, MerchantOption, OperatorOptions, find_merchant};
 use crate::output::{Table, joined_or, time, yes_or_no};
+use crate::times::{duration, parse_days, parse_seconds};
 
 /// Maximum number of a merchant's accounts, the newest first, that are counted by status.
 const COUNTED_ACCOUNTS: i64 = 100_000;
@@ -56,9 +57,9 @@ pub(crate) struct SettingsOptions {
     /// Let `create accounts` register a customer reference that is unknown [new merchants: true]
     #[arg(long, value_name = "true|false")]
     implicit_customers: Option<bool>,
-    /// Seconds until an unfinished validation fails as VALIDATION_UNAVAILABLE, 60 to 2592000; applies to validations
-    /// created from now on [new merchants: 172800]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(60..=2_592_000))]
+    /// Time until an unfinished validation fails as VALIDATION_UNAVAILABLE, 1m to 30d, as 90s, 30m, 48h or 7d (a number without a
+    /// unit: seconds); applies to validations created from now on [new merchants: 48h]
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| parse_seconds(text, &(60..=2_592_000)))]
     validation_deadline: Option<i32>,
     /// Requests per second of each API key at each khata-api process, 1 to 1000000; a create call counts as one for each of
     /// its accounts [new merchants: 500]
@@ -83,13 +84,18 @@ pub(crate) struct SettingsOptions {
     /// worse than this result, and does not fail; NO_MATCH: no account [new merchants: NO_MATCH]
     #[arg(long, value_name = "RESULT", value_parser = result)]
     review_names_below: Option<NameMatchResult>,
-    /// Seconds for which a gateway's result is reused for the same details, unless a call says fresh=true; 0 (never) to
-    /// 31536000 (a year) [new merchants: 0]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(0..=31_536_000))]
+    /// Time for which a gateway's result is reused for the same details, unless a call says fresh=true; 0 (never) to 365d
+    /// [new merchants: 0]
+    #[arg(
+        long = "reuse-results",
+        alias = "reuse-results-seconds",
+        value_name = "TIME",
+        value_parser = |text: &str| parse_seconds(text, &(0..=31_536_000))
+    )]
     reuse_results_seconds: Option<i32>,
-    /// Seconds for which a lost response is looked up before another gateway account may move a second rupee, 0 to 172800;
-    /// 0: the next gateway account is asked at once, and the attempt is flagged as possible double drop [new merchants: 120]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(0..=172_800))]
+    /// Time for which a lost response is looked up before another gateway account may move a second rupee, 0 to 2d; 0: the next
+    /// gateway account is asked at once, and the attempt is flagged as possible double drop [new merchants: 2m]
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| parse_seconds(text, &(0..=172_800)))]
     recovery_patience: Option<i32>,
     /// Penny drops of one validation, 1 to 100: beyond them it ends as ATTEMPTS_EXHAUSTED [new merchants: 3]
     #[arg(long, value_name = "ATTEMPTS", value_parser = clap::value_parser!(i16).range(1..=100))]
@@ -98,8 +104,8 @@ pub(crate) struct SettingsOptions {
     /// rejected [new merchants: 10000]
     #[arg(long, value_name = "PENNY_DROPS", value_parser = clap::value_parser!(i32).range(0..=1_000_000_000))]
     penny_drops_per_day: Option<i32>,
-    /// Days for which events and their deliveries to webhook endpoints are kept, 4 to 365 [new merchants: 30]
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i16).range(4..=365))]
+    /// Days for which events and their deliveries to webhook endpoints are kept, 4 to 365, also as 30d [new merchants: 30]
+    #[arg(long, value_name = "DAYS", value_parser = |text: &str| parse_days(text, &(4..=365)))]
     event_days: Option<i16>,
 }
 
@@ -176,7 +182,7 @@ fn merchant_json(merchant: &Merchant) -> Value {
 fn results_reused(merchant: &Merchant) -> String {
     match merchant.reuse_results_seconds {
         0 => "never".to_owned(),
-        seconds => format!("for {seconds} s"),
+        seconds => format!("for {}", duration(seconds.into())),
     }
 }
 
@@ -269,16 +275,9 @@ fn create(
             base_url: None,
             settings: &json!({}),
         };
-        gateway_accounts::upsert(connection, id, &dummy, None)?;
-        audit_gateway(
-            connection,
-            id,
-            actor,
-            "gateway.add",
-            &dummy,
-            &Value::Null,
-            false,
-        )?;
+        gateway_accounts::insert(connection, id, &dummy, None)?;
+        let added = gateway_changes(None, &dummy, false);
+        audit_gateway(connection, id, actor, "gateway.add", &dummy, &added)?;
     }
     Ok(Some(settings))
 }
@@ -303,7 +302,7 @@ fn list(common: &CommonOptions) -> anyhow::Result<()> {
             merchant.id.to_string(),
             time(merchant.created_at),
             yes_or_no(merchant.implicit_customers).to_owned(),
-            format!("{} s", merchant.validation_deadline_seconds),
+            duration(merchant.validation_deadline_seconds.into()),
             merchant.requests_per_second.to_string(),
             merchant.validations_per_account_per_day.to_string(),
             reached(merchant.fail_names_below).to_owned(),
@@ -337,7 +336,7 @@ fn show(merchant: &MerchantOption, common: &CommonOptions) -> anyhow::Result<()>
 
 fn facts(merchant: &Merchant, has: &Overview) -> Table {
     let id = merchant.id;
-    let deadline = merchant.validation_deadline_seconds;
+    let deadline = duration(merchant.validation_deadline_seconds.into());
     let requests = merchant.requests_per_second;
     let validations = merchant.validations_per_account_per_day;
     let requests = format!(
@@ -354,7 +353,7 @@ fn facts(merchant: &Merchant, has: &Overview) -> Table {
         "counted in khata_requests_limited_total{{merchant_id=\"{id}\"}}; nothing is stored. To raise the limits: \
          `khata merchant set`",
     );
-    let patience = merchant.recovery_patience_seconds;
+    let patience = duration(merchant.recovery_patience_seconds.into());
     let paid = merchant.paid_attempts_per_validation;
     let (enabled, total) = (has.enabled_gateway_accounts, has.gateway_accounts);
     Table::facts()
@@ -362,7 +361,7 @@ fn facts(merchant: &Merchant, has: &Overview) -> Table {
         .fact("id", id)
         .fact("created", time(merchant.created_at))
         .fact("implicit customers", yes_or_no(merchant.implicit_customers))
-        .fact("validation deadline", format!("{deadline} s"))
+        .fact("validation deadline", deadline)
         .fact("requests per second", requests)
         .fact("validations per account per day", validations)
         .fact("penny drops per day", drops)
@@ -370,7 +369,7 @@ fn facts(merchant: &Merchant, has: &Overview) -> Table {
         .fact("names fail below", reached(merchant.fail_names_below))
         .fact("names reviewed below", reached(merchant.review_names_below))
         .fact("results reused", results_reused(merchant))
-        .fact("recovery patience", format!("{patience} s"))
+        .fact("recovery patience", patience)
         .fact("paid attempts per validation", paid)
         .fact("events kept", format!("{} days", merchant.event_days))
         .fact("keys", format!("{} active", has.active_keys))

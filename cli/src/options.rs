@@ -1,7 +1,6 @@
 //! Options that several commands share: the database, the form of the output, and the merchant.
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, TimeDelta, Utc};
 use diesel::PgConnection;
 use diesel::connection::SimpleConnection;
 use khata_config::SandboxSettings;
@@ -15,9 +14,6 @@ use crate::output::print;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct CommonOptions {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
     database: DatabaseSettings,
 }
@@ -39,8 +35,9 @@ impl CommonOptions {
     }
 
     /// Prints the JSON document with `--json`, else the text.
+    #[allow(clippy::unused_self, reason = "the form is the process's own")]
     pub(crate) fn print(&self, document: &Value, text: &str) -> anyhow::Result<()> {
-        print(self.json, document, text)
+        print(document, text)
     }
 }
 
@@ -119,28 +116,6 @@ pub(crate) fn find_merchant(
     })
 }
 
-/// Parses a time in the past: `30m`, `2h`, `7d` (minutes, hours and days ago), or RFC 3339.
-pub(crate) fn parse_past(text: &str) -> Result<DateTime<Utc>, &'static str> {
-    const EXPECTED: &str =
-        "expected a time ago, like 30m, 2h or 7d, or a time like 2026-11-29T10:00:00Z";
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
-    }
-    let (number, unit) = text
-        .split_at_checked(text.len().saturating_sub(1))
-        .ok_or(EXPECTED)?;
-    let number: u32 = number.parse().map_err(|_| EXPECTED)?;
-    let minutes = match unit {
-        "m" => 1,
-        "h" => 60,
-        "d" => 24 * 60,
-        _ => return Err(EXPECTED),
-    };
-    TimeDelta::try_minutes(i64::from(number) * minutes)
-        .and_then(|ago| Utc::now().checked_sub_signed(ago))
-        .ok_or(EXPECTED)
-}
-
 pub(crate) fn parse_event(text: &str) -> Result<EventId, &'static str> {
     EventId::parse(text)
         .ok_or("not an event id; expected evt_ and 26 characters, as `event list` shows it")
@@ -162,39 +137,6 @@ pub(crate) fn parse_event_name(word: &str) -> Result<EventName, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_past_time_is_an_age_or_rfc_3339() {
-        for (text, ago) in [
-            ("0m", TimeDelta::zero()),
-            ("30m", TimeDelta::minutes(30)),
-            ("2h", TimeDelta::hours(2)),
-            ("7d", TimeDelta::days(7)),
-        ] {
-            let before = Utc::now();
-            let parsed = parse_past(text).unwrap();
-            assert!(
-                (before - ago..=Utc::now() - ago).contains(&parsed),
-                "{text}"
-            );
-        }
-        let time = parse_past("2026-11-29T15:30:00+05:30").unwrap();
-        assert_eq!(time.to_rfc3339(), "2026-11-29T10:00:00+00:00");
-        for text in [
-            "",
-            "h",
-            "2",
-            "2 h",
-            "-2h",
-            "1.5h",
-            "2w",
-            "2026-11-29",
-            "4294967295d",
-            "2ह",
-        ] {
-            assert!(parse_past(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn the_name_of_an_event_may_have_small_letters() {

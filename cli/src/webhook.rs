@@ -33,9 +33,9 @@ pub(crate) enum WebhookCommand {
     Enable(switch::Switch),
     /// Replace the secret of a webhook endpoint, and print the new one; the secret is shown once
     ///
-    /// With --ed25519 the command replaces the key pair of the v1a signatures, and prints the new public key. For --overlap-hours each
+    /// With --ed25519 the command replaces the key pair of the v1a signatures, and prints the new public key. For --overlap each
     /// request has a signature of both secrets or keys, so that the merchant has time to change over. If the old secret or private key
-    /// has leaked, use --overlap-hours 0.
+    /// has leaked, use --overlap 0.
     RotateSecret(rotate_secret::RotateSecret),
     /// Send a test event to a webhook endpoint and wait for its reply; exit code 0 if the endpoint accepted it
     ///

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory};
 use khata_domain::events::{EndpointId, EventId};
-use khata_domain::{AccountId, ValidationId};
+use khata_domain::{AccountId, GatewayAccountId, ValidationId};
 
 const PAGES: [&str; 5] = [
     "README.md",
@@ -210,6 +210,7 @@ fn error(named: &Named, value: &str) -> Option<String> {
             LEFT_OUT => left_out = true,
             "banh_…" => line.push(AccountId::new().to_string()),
             "val_…" => line.push(ValidationId::new().to_string()),
+            "gwa_…" => line.push(GatewayAccountId::new().to_string()),
             "evt_…" => line.push(EventId::new().to_string()),
             "whe_…" => line.push(EndpointId::new().to_string()),
             _ => line.push(word.clone()),
@@ -267,7 +268,7 @@ fn a_wrong_command_is_found() {
     for (page, commands, wrong) in [
         ("`khata` and `khata …` are none", 0, 0),
         (
-            "see `khata gateway list` and `gateway add … --if-absent`",
+            "see `khata gateway list` and `gateway set gwa_… --priority 2`",
             2,
             0,
         ),

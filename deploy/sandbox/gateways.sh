@@ -34,10 +34,13 @@ declare -A ids
 
 # add NAME PRIORITY PATH SETTINGS CREDENTIALS
 add() {
-    local name=$1 reply
-    reply=$("$khata_api" gateway add --merchant "$merchant" --gateway "$name" --reference-id "${name,,}_$merchant" \
-        --priority "$2" --base-url "$sandbox$3" --credentials-file - \
-        --settings "{$4,\"call_timeout_ms\":3000,\"calls_per_minute\":0}" --if-absent --json <<<"$5")
+    local name=$1 reply options
+    options=(--merchant "$merchant" --gateway "$name" --reference-id "${name,,}_$merchant"
+        --priority "$2" --base-url "$sandbox$3" --credentials-file -
+        --settings "{$4,\"call_timeout_ms\":3000,\"calls_per_minute\":0}" --json)
+    # An account of an earlier run may have another address of the sandbox; `gateway add` changes no existing account.
+    reply=$("$khata_api" gateway set "${options[@]}" <<<"$5" 2>/dev/null) ||
+        reply=$("$khata_api" gateway add "${options[@]}" <<<"$5")
     ids[$name]=$(sed -n 's/.*"id" *: *"\([^"]*\)".*/\1/p' <<<"$reply")
     [[ -n ${ids[$name]} ]] || fail "khata-api gateway add printed no id"
 }

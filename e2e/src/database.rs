@@ -86,7 +86,7 @@ impl Database {
 }
 
 /// Returns the URL for another role. The roles of the local stack have one password.
-pub(crate) fn as_role(url: &Url, role: &str) -> Url {
+pub fn as_role(url: &Url, role: &str) -> Url {
     let mut url = url.clone();
     // Every URL of Postgres can hold a user name.
     let _ = url.set_username(role);

@@ -29,7 +29,7 @@ mod traces;
 pub use alertmanager::Alertmanager;
 pub use browser::Browser;
 pub use client::{Api, HttpReply, install_tls};
-pub use database::{Database, texts};
+pub use database::{Database, as_role, texts};
 pub use deadline::{TIMEOUT, eventually};
 pub use gateways::{GATEWAYS, SandboxGateway};
 pub use khata_testing::{Proxy, avoid_midnight};

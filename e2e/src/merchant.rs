@@ -93,23 +93,54 @@ pub(crate) fn add_gateway(
     for (name, value) in own {
         settings[name] = value;
     }
-    let settings = settings.to_string();
+    let which = [
+        "--merchant",
+        account.merchant,
+        "--gateway",
+        account.gateway,
+        "--reference-id",
+        account.reference_id,
+    ];
     let (credentials, priority) = (credentials.to_string_lossy(), account.priority.to_string());
-    let mut arguments = vec!["gateway", "add", "--if-absent"];
-    for (flag, value) in [
-        ("--merchant", account.merchant),
-        ("--gateway", account.gateway),
-        ("--reference-id", account.reference_id),
-        ("--priority", &priority),
-        ("--base-url", account.base_url),
-        ("--credentials-file", &credentials),
-        ("--settings", &settings),
-    ] {
-        arguments.extend([flag, value]);
-    }
-    let added = khata_json(services, &arguments)?;
+    let run = |command: &str, settings: &Value| {
+        let settings = settings.to_string();
+        let configuration = [
+            "--priority",
+            &priority,
+            "--base-url",
+            account.base_url,
+            "--credentials-file",
+            &credentials,
+            "--settings",
+            &settings,
+        ];
+        let arguments = [&["gateway", command], &which[..], &configuration[..]].concat();
+        khata_json(services, &arguments)
+    };
+    let added = match run("add", &settings) {
+        Err(error) if format!("{error:#}").contains("`khata gateway set") => {
+            let list = ["gateway", "list", "--merchant", account.merchant];
+            let listed = khata_json(services, &list)?;
+            remove_other_settings(&listed, account, &mut settings);
+            run("set", &settings)?
+        }
+        added => added?,
+    };
     let id = added["id"].as_str().context("an account without an id")?;
     Ok(id.to_owned())
+}
+
+/// Sets each setting of the existing account that is not among these to null.
+fn remove_other_settings(listed: &Value, account: &GatewayAccount<'_>, settings: &mut Value) {
+    let accounts = listed["gateway_accounts"].as_array().into_iter().flatten();
+    let existing = accounts.filter(|one| {
+        one["gateway"] == account.gateway && one["reference_id"] == account.reference_id
+    });
+    for (name, _) in existing.flat_map(|one| one["settings"].as_object().into_iter().flatten()) {
+        if settings.get(name).is_none() {
+            settings[name] = Value::Null;
+        }
+    }
 }
 
 /// Creates a merchant with a DUMMY gateway account and without limits in the stack whose settings this process has. Returns an

@@ -179,7 +179,7 @@ impl Directory {
         if let Err(fault) = &connector {
             tracing::error!(
                 merchant_id = %account.merchant, gateway_account_id = %account.id, gateway = gateway.name(), %fault,
-                "gateway account unusable: correct its settings with `khata gateway add`"
+                "gateway account unusable: correct its settings with `khata gateway set`"
             );
         }
         Some(Arc::new(Entry {

@@ -96,6 +96,7 @@ pub(crate) async fn create_accounts(
         stored,
         idempotent: idempotent.clone(),
         form,
+        shows_validations: new.request.validates,
     });
     let execution = submitted
         .instrument(telemetry::database("commit accounts"))
@@ -111,7 +112,7 @@ pub(crate) async fn create_accounts(
     if let Some(until) = wait_ends {
         accounts =
             wait_for_outcomes(context, &stored.accounts, new_outcomes, accounts, until).await?;
-    } else if stored.are_new() {
+    } else if stored.are_new() && !new.request.validates {
         // The transaction recorded the reply.
         return Ok(reply::ok(present::body(form, accounts)?));
     }
@@ -132,7 +133,7 @@ fn reply_again(
     let created = |(row, requested): (&AccountRow, &RequestedAccount)| {
         let reference = &row.object_reference_id;
         let created = present::created(row.customer, reference, row.created_at, pin, metadata);
-        created(row.id, &requested.details, bank_code(requested))
+        created(row.id, &requested.details, bank_code(requested), None)
     };
     let accounts = rows.iter().zip(&request.accounts).map(created).collect();
     Ok(reply::replayed(present::body(form, accounts)?))
@@ -314,8 +315,16 @@ impl<'a> NewAccounts<'a> {
             .iter()
             .zip(&request.accounts)
             .zip(&stored.accounts)
-            .map(|(((id, _), requested), outcome)| match outcome {
-                CreatedAccount::New => Ok(new(*id, &requested.details, bank_code(requested))),
+            .map(|(((id, key), requested), outcome)| match outcome {
+                CreatedAccount::New => {
+                    let validation = request.validates.then_some(key.id);
+                    Ok(new(
+                        *id,
+                        &requested.details,
+                        bank_code(requested),
+                        validation,
+                    ))
+                }
                 CreatedAccount::Existing(row) if row.lacks_metadata() => {
                     let whole = large.next().filter(|whole| whole.id == row.id);
                     present::stored(keyring, merchant, whole.ok_or(ApiError::Internal)?)

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::context::RequestContext;
 use crate::decode::{number_or, out_of_range};
-use crate::error::{ApiError, Faults, NO_ACCOUNT, NO_CUSTOMER};
+use crate::error::{ApiError, FaultCode, Faults, NO_ACCOUNT, NO_CUSTOMER};
 use crate::present::{self, CustomerAccount, CustomerAccountList, List};
 use crate::{reply, schema};
 
@@ -56,13 +56,14 @@ pub(crate) async fn page<T: ToSchema>(
     kind: Option<AccountKind>,
     form: impl Fn(CustomerAccount) -> Option<T>,
 ) -> Result<List<T>, ApiError> {
-    let paging: schema::PagingQuery = context
-        .query()
-        .ok_or_else(|| ApiError::field("query", "count and offset may be given once each"))?;
+    let paging: schema::PagingQuery = context.query().ok_or_else(|| {
+        let reason = "may have count and offset once each";
+        ApiError::field("query", FaultCode::Duplicate, reason)
+    })?;
     let mut faults = Faults::default();
     let mut number = |name: &str, text: Option<String>, default, range| {
         number_or(text.as_deref(), default, &range).unwrap_or_else(|| {
-            faults.push(name, out_of_range(&range));
+            faults.push(name, FaultCode::OutOfRange, out_of_range(&range));
             default
         })
     };

@@ -1,6 +1,7 @@
 //! Reads the requests of *create accounts* and *validate again* (contract, *Create: the request*) and turns them into what the
 //! store needs. The fields are defined in `schema`.
 
+mod metadata;
 #[cfg(test)]
 mod tests;
 
@@ -17,27 +18,28 @@ use khata_store::idempotency::ReplyForm;
 use khata_webhooks::EndpointUrl;
 use serde_json::{Map, Value};
 
+use self::metadata::metadata;
 use crate::context::RequestContext;
 use crate::decode::Fields;
+use crate::error::FaultCode::{Conflict, Duplicate, OutOfRange, Required, TooLong};
 use crate::error::{ApiError, Faults};
 use crate::schema::{
     ACCOUNT_NUMBER, BANK_ACCOUNT_FIELDS, BANK_ACCOUNTS, BANK_CODE, BANK_FIELDS, BENEFICIARY_NAME,
     CONSENT_OBTAINED, CONSENT_PURPOSE, CONSENT_TIMESTAMP, CREATE_COMMAND, CREATE_FIELDS, FRESH,
-    Field, GATEWAY_ID, GATEWAY_REFERENCE_ID, IFSC, MAX_ACCOUNTS, MAX_METADATA, MAX_METADATA_BYTES,
-    MAX_METADATA_KEY, MAX_METADATA_VALUE, UPI_ADDRESSES, UPI_FIELDS, VALIDATE_FIELDS, VPA,
-    WAIT_SECONDS, WEBHOOK_URL,
+    Field, GATEWAY_ID, GATEWAY_REFERENCE_ID, IFSC, MAX_ACCOUNTS, UPI_ADDRESSES, UPI_FIELDS,
+    VALIDATE_FIELDS, VPA, WAIT_SECONDS, WEBHOOK_URL,
 };
 
 /// Wait of a call with `command=validate` that sends no `wait_seconds`.
 const DEFAULT_WAIT: i64 = 10;
-/// Maximum bytes of the metadata of all accounts of a call together, as JSON.
-const MAX_METADATA_OF_CALL: usize = 256 * 1024;
 /// How far a merchant's clock may be ahead of ours.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
 /// A valid create call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CreateRequest {
+    /// Whether the call asks for outcomes, so that its reply shows the validations.
+    pub(crate) validates: bool,
     /// How long the call waits for outcomes; `None` if it does not wait.
     pub(crate) wait: Option<Duration>,
     pub(crate) accounts: Vec<RequestedAccount>,
@@ -136,12 +138,13 @@ impl CreateRequest {
         let webhook_url = webhook_url(fields, sandbox_mode);
         let wait = wait(fields);
         if fields.has(&WAIT_SECONDS) && !validates {
-            fields.fault(WAIT_SECONDS.name, "requires command=validate");
+            fields.fault(WAIT_SECONDS.name, Conflict, "requires command=validate");
         }
         fields.only(known);
         let flat = !has_lists(fields);
         faults.check()?;
         Ok(Self {
+            validates,
             wait: wait.filter(|_| validates),
             accounts: accounts.unwrap_or_default(),
             flat,
@@ -238,21 +241,21 @@ fn accounts(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
             for field in flat {
                 if fields.has(field) {
                     let reason = "cannot be combined with bank_account_details or upi_details";
-                    fields.fault(field.name, reason);
+                    fields.fault(field.name, Conflict, reason);
                 }
             }
             None
         }
         (false, true, true) => {
             let reason = "cannot be combined with bank-account fields; use bank_account_details and upi_details";
-            fields.fault(VPA.name, reason);
+            fields.fault(VPA.name, Conflict, reason);
             None
         }
         (false, true, false) => Some(vec![bank(fields, None)?]),
         (false, false, true) => Some(vec![upi(fields)?]),
         (false, false, false) => {
-            let reason = "provide at least one account: bank_account_details, upi_details, or the fields of one account";
-            fields.fault(BANK_ACCOUNTS.name, reason);
+            let reason = "is required: name at least one account in bank_account_details, in upi_details, or in the fields of one account";
+            fields.fault(BANK_ACCOUNTS.name, Required, reason);
             None
         }
     }
@@ -270,7 +273,7 @@ fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
     if given > MAX_ACCOUNTS {
         // Do not read the items: a fault for each of ten thousand would help no merchant.
         let reason = format!("must not name more than {MAX_ACCOUNTS} accounts in one call");
-        fields.fault(first.name, reason);
+        fields.fault(first.name, TooLong, reason);
         return None;
     }
     let mut accounts = fields.list(&BANK_ACCOUNTS, |item| {
@@ -289,7 +292,8 @@ fn listed(fields: &mut Fields<'_>) -> Option<Vec<RequestedAccount>> {
     let mut seen: HashMap<&str, &str> = HashMap::with_capacity(accounts.len());
     for (RequestedAccount { name, .. }, identity) in accounts.iter().zip(&identities) {
         if let Some(first) = seen.insert(identity, name) {
-            fields.fault(name, format!("is the same account as {first}"));
+            let reason = format!("is the same account as {first}");
+            fields.fault(name, Duplicate, reason);
         }
     }
     Some(accounts)
@@ -324,7 +328,7 @@ fn upi(item: &mut Fields<'_>) -> Option<RequestedAccount> {
 fn webhook_url(fields: &mut Fields<'_>, sandbox_mode: bool) -> Option<EndpointUrl> {
     let text = fields.optional(&WEBHOOK_URL)?;
     EndpointUrl::parse(&text, sandbox_mode)
-        .map_err(|error| fields.fault(WEBHOOK_URL.name, error.to_string()))
+        .map_err(|error| fields.refuse(&WEBHOOK_URL, &error))
         .ok()
 }
 
@@ -337,64 +341,11 @@ fn pin(fields: &mut Fields<'_>) -> Pin {
     let gateway_id = fields.number(&GATEWAY_ID);
     let reference_id = fields.optional(&GATEWAY_REFERENCE_ID);
     if fields.has(&GATEWAY_REFERENCE_ID) && !fields.has(&GATEWAY_ID) {
-        fields.fault(GATEWAY_REFERENCE_ID.name, "requires gateway_id");
+        fields.fault(GATEWAY_REFERENCE_ID.name, Conflict, "requires gateway_id");
     }
     Pin {
         gateway_id: gateway_id.and_then(|id| i16::try_from(id).ok()),
         reference_id,
-    }
-}
-
-/// The metadata of a call with this number of accounts. Each account has a copy, so that their size together is bounded too.
-fn metadata(fields: &mut Fields<'_>, accounts: usize) -> Map<String, Value> {
-    let given: Vec<(&str, &Value)> = fields.starting_with("metadata.").collect();
-    if given.len() > MAX_METADATA {
-        let reason = format!("must not have more than {MAX_METADATA} members");
-        fields.fault("metadata", reason);
-    }
-    let mut metadata = Map::new();
-    for (key, value) in given.into_iter().take(MAX_METADATA) {
-        if let Some(reason) = metadata_fault(key, value) {
-            let printable = key.chars().filter(|c| !c.is_control());
-            let shown: String = printable.take(MAX_METADATA_KEY).collect();
-            fields.fault(&format!("metadata.{shown}"), reason);
-        } else {
-            metadata.insert(key.to_owned(), value.clone());
-        }
-    }
-    // Replies and tables hold the JSON, which is longer than the text: a quotation mark takes two bytes.
-    let bytes = serde_json::to_string(&metadata).map_or(0, |json| json.len());
-    if bytes > MAX_METADATA_BYTES {
-        let reason = format!("must not be larger than {MAX_METADATA_BYTES} bytes as JSON");
-        fields.fault("metadata", reason);
-    }
-    if bytes * accounts > MAX_METADATA_OF_CALL {
-        let reason = format!(
-            "is stored with each account: its JSON has {bytes} bytes, for {accounts} accounts more than {MAX_METADATA_OF_CALL} \
-             together; name fewer accounts in one call"
-        );
-        fields.fault("metadata", reason);
-    }
-    metadata
-}
-
-fn metadata_fault(key: &str, value: &Value) -> Option<String> {
-    let Value::String(value) = value else {
-        return Some("must be a string".to_owned());
-    };
-    let key_length = key.chars().count();
-    if key_length == 0 || key_length > MAX_METADATA_KEY || key.chars().any(char::is_control) {
-        Some(format!(
-            "must have a key of 1 to {MAX_METADATA_KEY} characters without control characters"
-        ))
-    } else if value.starts_with("[object ") {
-        Some("is an object that JavaScript turned into text: send a text".to_owned())
-    } else if value.chars().count() > MAX_METADATA_VALUE || value.chars().any(char::is_control) {
-        Some(format!(
-            "must be at most {MAX_METADATA_VALUE} characters without control characters"
-        ))
-    } else {
-        None
     }
 }
 
@@ -409,7 +360,7 @@ fn consent(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<Consent> {
     let timestamp = fields.required(&CONSENT_TIMESTAMP);
     if timestamp.is_some_and(|time| time > now + CLOCK_SKEW) {
         let reason = "must not be in the future: send the time at which the payee agreed";
-        fields.fault(CONSENT_TIMESTAMP.name, reason);
+        fields.fault(CONSENT_TIMESTAMP.name, OutOfRange, reason);
     }
     Some(Consent {
         obtained: obtained?,

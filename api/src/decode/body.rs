@@ -11,9 +11,10 @@ use futures_util::StreamExt;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-use super::media_type::{self, Encoding};
+use super::media_type;
 use super::{form, json};
 use crate::connection::ConnectionState;
+use crate::error::FaultCode::{Encoding, Type};
 use crate::error::{ApiError, Faults};
 use crate::shares::Share;
 
@@ -105,8 +106,8 @@ async fn collect(
     }
     let mut reserved = STEP;
     while let Some(chunk) = payload.next().await {
-        let chunk =
-            chunk.map_err(|_| ApiError::field("body", "ended before its declared length"))?;
+        let chunk = chunk
+            .map_err(|_| ApiError::field("body", Encoding, "ended before its declared length"))?;
         if body.len() + chunk.len() > most {
             return Err(ApiError::BodyTooLarge);
         }
@@ -137,14 +138,15 @@ pub(crate) fn decode(
     let encoding = media_type::check(content_type, body)?;
     let body = media_type::without_mark(encoding, body);
     match encoding {
-        Encoding::Form if media_type::looks_like_json(body) => Err(ApiError::field(
+        media_type::Encoding::Form if media_type::looks_like_json(body) => Err(ApiError::field(
             "body",
+            Encoding,
             "looks like JSON: send Content-Type: application/json with it",
         )),
-        Encoding::Form => form::decode(body).map_err(ApiError::Invalid),
+        media_type::Encoding::Form => form::decode(body).map_err(ApiError::Invalid),
         // axios, Java and Go name the type also where they send nothing.
-        Encoding::Json if body.is_empty() => Ok(Map::new()),
-        Encoding::Json => decode_json(body),
+        media_type::Encoding::Json if body.is_empty() => Ok(Map::new()),
+        media_type::Encoding::Json => decode_json(body),
     }
 }
 
@@ -153,20 +155,26 @@ fn decode_json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     match json::parse(body, None, &mut faults) {
         Ok(Value::Object(object)) => {
             let object = flatten(object, &mut faults);
-            faults.check().map(|()| object)
+            faults.check()?;
+            Ok(object)
         }
         Ok(Value::String(text)) if media_type::looks_like_json(text.as_bytes()) => {
             let reason = "is JSON within a JSON string: encode the object once";
-            Err(ApiError::field("body", reason))
+            Err(ApiError::field("body", Encoding, reason))
         }
-        Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
+        Ok(_) => Err(ApiError::field("body", Type, "must be a JSON object")),
         // The parser has stopped.
-        Err(_) if faults.is_full() => faults.check().map(|()| Map::new()),
+        Err(_) if faults.is_full() => Err(ApiError::Invalid(faults.into_list())),
         Err(_) if media_type::looks_like_form(body) => Err(ApiError::field(
             "body",
+            Encoding,
             "looks like a form: send Content-Type: application/x-www-form-urlencoded with it",
         )),
-        Err(error) => Err(ApiError::field("body", &json::not_json(&error))),
+        Err(error) => Err(ApiError::field(
+            "body",
+            json::code(&error),
+            json::not_json(&error),
+        )),
     }
 }
 
@@ -177,7 +185,7 @@ fn flatten(mut object: Map<String, Value>, faults: &mut Faults) -> Map<String, V
             None | Some(Value::Null) => {}
             Some(Value::String(text)) if text.is_empty() => {}
             Some(Value::Object(members)) => form::flatten(group, members, &mut object, faults),
-            Some(other) => faults.push(group, form::no_object(&other)),
+            Some(other) => faults.push(group, Type, form::no_object(&other)),
         }
     }
     object

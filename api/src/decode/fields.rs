@@ -1,14 +1,19 @@
 //! Reads typed values out of a decoded object and collects the faults under the names that the merchant wrote.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use chrono::DateTime;
 use khata_domain::EventName;
 use khata_domain::account::ValueError;
-use khata_domain::text::{foreign_characters, trim};
+use khata_domain::text::{foreign_characters, is_placeholder, trim};
 use serde_json::{Map, Value};
 
 use super::{nearest, printable};
 use crate::banks::fault_of_ifsc;
+use crate::error::FaultCode::{
+    self, Conflict, Format, OutOfRange, Placeholder, Required, TooLong, Type, Unknown,
+};
 use crate::error::Faults;
 use crate::schema::{ALL_EVENTS, EVENT_NAMES, Field, IFSC, METADATA, Rule, TextField};
 
@@ -57,13 +62,19 @@ impl<'a> Fields<'a> {
             if self.faults.is_full() {
                 break;
             }
-            self.fault(&printable(name), unknown(name, known));
+            self.fault(&printable(name), Unknown, unknown(name, known));
         }
     }
 
     /// Adds a fault of this object's field.
-    pub(crate) fn fault(&mut self, name: &str, reason: impl Into<String>) {
-        self.faults.push(format!("{}{name}", self.prefix), reason);
+    pub(crate) fn fault(&mut self, name: &str, code: FaultCode, reason: impl Into<String>) {
+        let name = format!("{}{name}", self.prefix);
+        self.faults.push(name, code, reason);
+    }
+
+    /// Adds a fault of a value that has the type of its field and is refused for this reason.
+    pub(crate) fn refuse(&mut self, field: &Field, error: &impl Display) {
+        self.fault(field.name, Format, format!("is refused: {error}"));
     }
 
     /// A field that may be absent. A number is a fault, because it has lost its leading zeros.
@@ -75,7 +86,7 @@ impl<'a> Fields<'a> {
             } else {
                 "must be a string"
             };
-            self.fault(field.name, reason);
+            self.fault(field.name, Type, reason);
             return None;
         };
         let parsed = (field.parse)(text);
@@ -87,7 +98,7 @@ impl<'a> Fields<'a> {
             }
         };
         parsed
-            .map_err(|fault| self.fault(field.name, reason(fault)))
+            .map_err(|fault| self.fault(field.name, code_of(field, text), reason(fault)))
             .ok()
     }
 
@@ -100,7 +111,7 @@ impl<'a> Fields<'a> {
     /// Adds a fault if the field is absent.
     pub(crate) fn require(&mut self, field: &Field) {
         if !self.has(field) {
-            self.fault(field.name, "is required");
+            self.fault(field.name, Required, "is required");
         }
     }
 
@@ -112,13 +123,14 @@ impl<'a> Fields<'a> {
             _ => None,
         };
         if flag.is_none() {
-            let reason = match self.value(field) {
-                Some(Value::String(_)) => {
-                    "must be the text true or false, in lower case: PHP sends true as 1, Python as True"
-                }
-                _ => "must be true or false",
+            let (code, reason) = match self.value(field) {
+                Some(Value::String(_)) => (
+                    Format,
+                    "must be the text true or false, in lower case: PHP sends true as 1, Python as True",
+                ),
+                _ => (Type, "must be true or false"),
             };
-            self.fault(field.name, reason);
+            self.fault(field.name, code, reason);
         }
         flag
     }
@@ -134,11 +146,17 @@ impl<'a> Fields<'a> {
             Value::Number(number) => number.as_i64(),
             _ => None,
         };
+        let is_number = number.is_some();
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
             let foreign = value.as_str().and_then(foreign_characters);
             let reason = foreign.map_or_else(|| out_of_range(range), str::to_owned);
-            self.fault(field.name, reason);
+            let code = match value {
+                _ if is_number => OutOfRange,
+                Value::String(_) | Value::Number(_) => Format,
+                _ => Type,
+            };
+            self.fault(field.name, code, reason);
         }
         number
     }
@@ -152,7 +170,7 @@ impl<'a> Fields<'a> {
                 items.iter().filter_map(Value::as_str).map(trim).collect()
             }
             _ => {
-                self.fault(field.name, "must be a list of names of events");
+                self.fault(field.name, Type, "must be a list of names of events");
                 return None;
             }
         };
@@ -165,19 +183,20 @@ impl<'a> Fields<'a> {
                 Ok(name) if names.contains(&name) => {}
                 Ok(EventName::EndpointTest) => {
                     let reason = "has WEBHOOK_ENDPOINT_TEST, which each endpoint gets for its own tests: leave it out";
-                    self.fault(field.name, reason);
+                    self.fault(field.name, Format, reason);
                     return None;
                 }
                 Ok(name) => names.push(name),
                 Err(_) if text == ALL_EVENTS => {
                     self.fault(
                         field.name,
+                        Conflict,
                         "has ALL beside names: send ALL alone, or the names",
                     );
                     return None;
                 }
                 Err(reason) => {
-                    self.fault(field.name, reason);
+                    self.fault(field.name, Format, reason);
                     return None;
                 }
             }
@@ -209,7 +228,7 @@ impl<'a> Fields<'a> {
             None => return Vec::new(),
             Some(Value::Array(items)) => items,
             Some(other) => {
-                self.fault(name, no_list(other));
+                self.fault(name, Type, no_list(other));
                 return Vec::new();
             }
         };
@@ -219,7 +238,7 @@ impl<'a> Fields<'a> {
                 break;
             }
             let Value::Object(object) = item else {
-                self.fault(&format!("{name}[{index}]"), "must be an object");
+                self.fault(&format!("{name}[{index}]"), Type, "must be an object");
                 continue;
             };
             let mut fields = Fields {
@@ -241,6 +260,25 @@ impl<'a> Fields<'a> {
         self.object
             .iter()
             .filter_map(move |(name, value)| Some((name.strip_prefix(&prefix)?, value)))
+    }
+}
+
+/// The code of a fault for a text that breaks the rule of its field.
+fn code_of<T>(field: &TextField<T>, text: &str) -> FaultCode {
+    let most = match &field.rule {
+        Rule::Pattern(_, most) | Rule::MayBeEmpty(_, most) => *most,
+        Rule::Length(length) => Some(*length.end()),
+        _ => None,
+    };
+    let is_time = matches!(field.rule, Rule::Time);
+    if is_placeholder(text) {
+        Placeholder
+    } else if is_time && DateTime::parse_from_rfc3339(trim(text)).is_ok() {
+        OutOfRange
+    } else if most.is_some_and(|most| trim(text).chars().count() > most) {
+        TooLong
+    } else {
+        Format
     }
 }
 
@@ -269,10 +307,10 @@ pub(crate) fn event_name(text: &str) -> Result<EventName, String> {
         let shown = printable(text);
         match nearest(text, &names) {
             Some(nearest) => {
-                format!("{shown} is not the name of an event: did you mean {nearest}?")
+                format!("has {shown}, which is not the name of an event: did you mean {nearest}?")
             }
             None => format!(
-                "{shown} is not the name of an event: the names are {}",
+                "has {shown}, which is not the name of an event: the names are {}",
                 names.join(", ")
             ),
         }

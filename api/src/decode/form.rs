@@ -16,6 +16,7 @@ use self::list::List;
 pub(super) use self::names::GROUPS;
 use self::names::{LISTS, Name, name};
 use super::json::{self, REPEATED, printable};
+use crate::error::FaultCode::{Conflict, Duplicate, Encoding, TooLong, Type};
 use crate::error::{Faults, FieldFault};
 use crate::schema::may_be_empty;
 
@@ -37,7 +38,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
     for (place, pair) in pairs(body).enumerate() {
         if place == MAX_PAIRS {
             let reason = format!("must not have more than {MAX_PAIRS} name-value pairs");
-            return Err(vec![FieldFault::new("body", reason)]);
+            return Err(vec![FieldFault::new("body", TooLong, reason)]);
         }
         if form.faults.is_full() {
             break;
@@ -48,6 +49,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Map<String, Value>, Vec<FieldFault>>
                 let name = printable(name.as_deref().unwrap_or("body"));
                 form.faults.push(
                     name,
+                    Encoding,
                     "is not UTF-8 in percent-encoding: encode the form in UTF-8",
                 );
             }
@@ -90,13 +92,16 @@ impl Form {
                 if !self.lists[list].add(index, field, value) {
                     let place = index.map_or_else(String::new, |index| index.to_string());
                     let name = format!("{}[{place}].{}", LISTS[list], printable(field));
-                    self.faults.push(name, REPEATED);
+                    self.faults.push(name, Duplicate, REPEATED);
                 }
             }
             // How Rails writes an empty array.
             Name::WholeItem { is_new: true } if value.is_empty() => {}
-            Name::WholeItem { .. } => self.faults.push(printable(&text), names::WHOLE_ITEM),
-            Name::Wrong(reason) => self.faults.push(printable(&text), reason),
+            Name::WholeItem { .. } => {
+                self.faults
+                    .push(printable(&text), Encoding, names::WHOLE_ITEM);
+            }
+            Name::Wrong(reason) => self.faults.push(printable(&text), Encoding, reason),
         }
     }
 
@@ -109,7 +114,7 @@ impl Form {
             } else {
                 REPEATED
             };
-            self.faults.push(printable(&name), reason);
+            self.faults.push(printable(&name), Duplicate, reason);
             return;
         }
         let value = text_or_null(&name, value);
@@ -125,7 +130,8 @@ impl Form {
                         self.object.insert(name.to_owned(), value);
                     }
                     Err(error) => {
-                        self.faults.push(name, hint::not_json(text, &error));
+                        self.faults
+                            .push(name, json::code(&error), hint::not_json(text, &error));
                         self.object.remove(name);
                     }
                 }
@@ -135,11 +141,11 @@ impl Form {
                 Ok(items) => {
                     if self.object.get(name).is_some_and(|value| !value.is_null()) {
                         let reason = "is given both as JSON and in the indexed form";
-                        self.faults.push(name, reason);
+                        self.faults.push(name, Conflict, reason);
                     }
                     self.object.insert(name.to_owned(), Value::Array(items));
                 }
-                Err(reason) => self.faults.push(name, reason),
+                Err(reason) => self.faults.push(name, Encoding, reason),
             }
         }
     }
@@ -154,8 +160,11 @@ impl Form {
                 flatten(group, members, &mut self.object, &mut self.faults);
             }
             Ok(Value::Null) => {}
-            Ok(other) => self.faults.push(group, no_object(&other)),
-            Err(error) => self.faults.push(group, hint::not_json(&text, &error)),
+            Ok(other) => self.faults.push(group, Type, no_object(&other)),
+            Err(error) => {
+                let reason = hint::not_json(&text, &error);
+                self.faults.push(group, json::code(&error), reason);
+            }
         }
     }
 }
@@ -189,7 +198,7 @@ pub(super) fn flatten(
     for (name, value) in members {
         let name = format!("{group}.{name}");
         if object.contains_key(&name) {
-            faults.push(printable(&name), REPEATED);
+            faults.push(printable(&name), Duplicate, REPEATED);
         }
         object.insert(name, value);
     }

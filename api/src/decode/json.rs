@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::error::FaultCode::{self, Duplicate, Encoding, TooLong};
 use crate::error::Faults;
 
 /// The reason of a fault for a repeated name.
@@ -43,6 +44,11 @@ pub(super) fn not_json(error: &serde_json::Error) -> String {
     format!("is not JSON: line {line}, column {column}")
 }
 
+/// The code of a fault for text that cannot be parsed.
+pub(super) fn code(error: &serde_json::Error) -> FaultCode {
+    if error.is_data() { TooLong } else { Encoding }
+}
+
 /// A field's name as a reply may repeat it: short and printable.
 pub(crate) fn printable(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(64).collect()
@@ -75,7 +81,8 @@ impl Reader<'_> {
             field.push('.');
         }
         field.push_str(&printable(name));
-        self.faults.borrow_mut().push(printable(&field), REPEATED);
+        let field = printable(&field);
+        self.faults.borrow_mut().push(field, Duplicate, REPEATED);
     }
 }
 

@@ -1,11 +1,16 @@
 //! The parts that all calls share: the key, request headers, reply headers. Each part is defined once, under `components`.
 
+use serde_json::Value;
 use utoipa::Modify;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Components, ObjectBuilder, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::openapi::{
+    Content, Deprecated, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder,
+};
+
+use super::examples::{LEGACY_ACCOUNTS, example};
 
 const KEY: &str = "api_key";
 const ROUTING_ID: &str = "RoutingId";
@@ -25,6 +30,9 @@ impl Modify for Common {
         for (path, item) in &mut document.paths.paths {
             if path.starts_with("/health") || path.starts_with("/.well-known") || path == "/version"
             {
+                if let Some(operation) = &mut item.get {
+                    make_public(components, operation);
+                }
                 continue;
             }
             if let Some(operation) = &mut item.get {
@@ -128,7 +136,47 @@ fn add_parameters(components: &mut Components) {
     }
 }
 
+/// Adds the parts of a call without a key.
+fn make_public(components: &mut Components, operation: &mut Operation) {
+    operation.security = Some(Vec::new());
+    let mut response = error_response("`x-routing-id` is not 1 to 128 visible ASCII characters.");
+    set_example(&mut response, example(400, false, ""));
+    let name = "PublicGet400";
+    components
+        .responses
+        .insert(name.to_owned(), response.into());
+    let reference = RefOr::Ref(component("responses", name));
+    let responses = &mut operation.responses.responses;
+    responses.entry("400".to_owned()).or_insert(reference);
+}
+
+fn error_response(description: &str) -> Response {
+    let content = Content::new(Some(Ref::from_schema_name("Error")));
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/json", content)
+        .build()
+}
+
+/// Sets the example of an error. Returns the name of its subject.
+fn set_example(response: &mut Response, example: Option<(&'static str, Value)>) -> &'static str {
+    let Some((subject, example)) = example else {
+        return "";
+    };
+    for content in response.content.values_mut() {
+        if let RefOr::T(content) = content {
+            content.example = Some(example.clone());
+        }
+    }
+    subject
+}
+
 fn add_common_parts(components: &mut Components, operation: &mut Operation, is_post: bool) {
+    let tag = operation.tags.iter().flatten().next();
+    let tag = tag.cloned().unwrap_or_default();
+    if tag == LEGACY_ACCOUNTS {
+        operation.deprecated = Some(Deprecated::True);
+    }
     let key = SecurityRequirement::new::<_, [&str; 0], &str>(KEY, []);
     operation.security = Some(vec![key]);
     let parameters = operation.parameters.get_or_insert_default();
@@ -145,14 +193,12 @@ fn add_common_parts(components: &mut Components, operation: &mut Operation, is_p
         let Some(description) = error_description(status, is_post) else {
             continue;
         };
+        let mut response = error_response(description);
+        let subject = set_example(&mut response, example(status, is_post, &tag));
         let status = status.to_string();
-        let content = Content::new(Some(Ref::from_schema_name("Error")));
-        let mut response = ResponseBuilder::new()
-            .description(description)
-            .content("application/json", content)
-            .build();
         refer_to_headers(&mut response, &status, is_post);
-        let name = format!("{}{status}", if is_post { "Post" } else { "Get" });
+        let method = if is_post { "Post" } else { "Get" };
+        let name = format!("{subject}{method}{status}");
         components.responses.insert(name.clone(), response.into());
         let reference = RefOr::Ref(component("responses", &name));
         operation.responses.responses.insert(status, reference);

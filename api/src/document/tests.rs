@@ -1,3 +1,5 @@
+mod replies;
+
 use chrono::Utc;
 use khata_domain::text::trim;
 use proptest::prelude::*;

@@ -8,6 +8,7 @@ use utoipa::openapi::path::{
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, OpenApi, Ref, Required, ResponseBuilder};
 
 pub(super) struct Webhooks;
@@ -53,7 +54,8 @@ fn operation() -> Operation {
         )
         .required(Some(Required::True));
     OperationBuilder::new()
-        .tag("Webhook endpoints")
+        .tag("Webhooks")
+        .securities(Some(std::iter::empty::<SecurityRequirement>()))
         .summary(Some("Event"))
         .description(Some(EVENT))
         .operation_id(Some("event"))

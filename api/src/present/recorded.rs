@@ -130,7 +130,7 @@ mod tests {
                 account_number: AccountNumber::parse("026291800001191").unwrap(),
                 beneficiary_name: None,
             };
-            created(id, &Details::Bank(bank), Some("12".to_owned()))
+            created(id, &Details::Bank(bank), Some("12".to_owned()), None)
         };
         let ids = [
             "banh_01k82u7s7aeqraoh1tia1a3hc8",

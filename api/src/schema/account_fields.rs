@@ -7,10 +7,8 @@ use khata_domain::{
     AccountNumber, BankCode, BeneficiaryName, Ifsc, ObjectReferenceId, Vpa, trimmed,
 };
 use khata_present::named_schema;
-use khata_present::schema::Metadata;
 use khata_webhooks::MAX_URL_LENGTH;
 use serde_json::{Value, json};
-use utoipa::PartialSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::endpoint_fields::{URL_PATTERN, url};
@@ -62,7 +60,7 @@ fields! {
     WEBHOOK_URL: String = "webhook_url", Rule::Pattern(URL_PATTERN, Some(MAX_URL_LENGTH)),
         "Where the events of the new accounts go, in place of the URL of your webhook endpoint with the same scheme, host and port, which must have `allow_url_per_account`. An existing account keeps what it has.",
         "https://hooks.example.com/orders/42", url;
-    METADATA = "metadata", Rule::Inline(Metadata::schema), "";
+    METADATA = "metadata", Rule::Open("Metadata"), "";
     CONSENT = "consent", Rule::Object("ConsentBody"), "";
     CONSENT_OBTAINED = "consent.obtained", Rule::Flag,
         "Whether the payee agreed to the validation. Send all three consent fields or none.";

@@ -43,8 +43,8 @@ pub(crate) enum Rule {
     EventNames,
     /// Object of the named schema, in JSON only.
     Object(&'static str),
-    /// Object of this schema, in JSON only.
-    Inline(fn() -> RefOr<Schema>),
+    /// Object of the named schema, whose members the merchant names; in a form, a field for each member.
+    Open(&'static str),
     /// Any value that some clients send, and that is ignored.
     Ignored,
 }
@@ -95,7 +95,7 @@ impl Field {
 
     /// Whether a form has a field for each member of this object, whose names the merchant chooses.
     fn is_open(&self) -> bool {
-        matches!(self.rule, Rule::Inline(_))
+        matches!(self.rule, Rule::Open(_))
     }
 
     fn description(&self) -> Option<String> {
@@ -108,11 +108,15 @@ impl Field {
         let nullable = encoding == Encoding::Json && !required;
         match &self.rule {
             Rule::Words(words) => {
-                let words = ObjectBuilder::new().enum_values(Some(words.iter().copied()));
-                self.or_null(nullable, words.schema_type(Type::String).into())
+                let words = words.iter().map(|word| Value::from(*word));
+                let null = nullable.then_some(Value::Null);
+                let words = ObjectBuilder::new().enum_values(Some(words.chain(null)));
+                let words = words.schema_type(type_of(Type::String, nullable));
+                words.description(self.description()).into()
             }
-            Rule::Object(name) => self.or_null(nullable, Ref::from_schema_name(*name).into()),
-            Rule::Inline(schema) => self.or_null(nullable, schema()),
+            Rule::Object(name) | Rule::Open(name) => {
+                self.or_null(nullable, Ref::from_schema_name(*name).into())
+            }
             Rule::List(item, most) if encoding == Encoding::Json => {
                 self.array(nullable, item, Some(*most))
             }

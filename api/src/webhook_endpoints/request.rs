@@ -12,6 +12,7 @@ use khata_webhooks::{BasicCredentials, EndpointUrl, WebhookSecret};
 use serde_json::{Map, Value};
 
 use crate::decode::Fields;
+use crate::error::FaultCode::Conflict;
 use crate::error::{ApiError, Faults};
 use crate::schema::{
     ALLOW_URL_PER_ACCOUNT, BASIC_PASSWORD, BASIC_USER, CALLS_PER_SECOND, CONCURRENCY,
@@ -45,7 +46,7 @@ impl Given {
         let given = Self {
             url: url.and_then(|text| {
                 EndpointUrl::parse(&text, sandbox_mode)
-                    .map_err(|error| fields.fault(ENDPOINT_URL.name, error.to_string()))
+                    .map_err(|error| fields.refuse(&ENDPOINT_URL, &error))
                     .ok()
             }),
             event_names: fields.event_names(&EVENT_NAMES),
@@ -80,14 +81,14 @@ fn credentials(fields: &mut Fields<'_>) -> Option<(String, String)> {
     let password = fields.optional(&BASIC_PASSWORD);
     if password.is_some() && user.as_ref().is_none_or(String::is_empty) {
         if !fields.has(&BASIC_USER) || user.is_some() {
-            fields.fault(BASIC_PASSWORD.name, "requires basic_user");
+            fields.fault(BASIC_PASSWORD.name, Conflict, "requires basic_user");
         }
         return None;
     }
     let user = user?;
     let password = password.unwrap_or_default();
     if let Err(error) = BasicCredentials::new(&user, &password) {
-        fields.fault(BASIC_USER.name, error.to_string());
+        fields.refuse(&BASIC_USER, &error);
     }
     Some((user, password))
 }
@@ -271,6 +272,7 @@ impl NewSecret {
             }
             Signature::V1a => Err(ApiError::field(
                 REPLACED.name,
+                Conflict,
                 "must be v1: the endpoint has no key pair; change the endpoint's signature to v1a to make one",
             )),
         }
@@ -286,7 +288,7 @@ impl NewSecret {
 pub(super) fn read_nothing(body: &Map<String, Value>) -> Result<(), ApiError> {
     let mut faults = Faults::default();
     Fields::of(body, &mut faults).only(&[]);
-    faults.check()
+    faults.check().map_err(ApiError::Invalid)
 }
 
 fn new_secret() -> String {

@@ -94,7 +94,7 @@ fn gateway_action(situation: &Situation) -> Option<String> {
     if let Some(one) = issues.find(|one| one.issue.is_misconfigured()) {
         return Some(format!(
             "Ask the gateway why it rejects us: `khata gateway test --merchant {merchant} --gateway {} --reference-id {}`. \
-             Correct the settings with `khata gateway add … --if-absent`, or at the gateway. The account then continues \
+             Correct the settings with `khata gateway set`, or at the gateway. The account then continues \
              automatically, or at once with `khata account retry {account}`.",
             one.gateway, one.reference_id
         ));
@@ -125,12 +125,12 @@ fn waiting_action(situation: &Situation) -> String {
         }
         _ if situation.slot.is_some() => {
             "Nothing: the call is made at the reserved time. If the gateway allows more calls per minute, raise \
-             `calls_per_minute` with `khata gateway add … --if-absent`."
+             `calls_per_minute` with `khata gateway set`."
                 .into()
         }
         _ if situation.queue.is_some() => {
             "Nothing: a worker makes the call as soon as the gateway account can take it. If the gateway allows more calls, \
-             raise `concurrency` or `calls_per_minute` with `khata gateway add … --if-absent`."
+             raise `concurrency` or `calls_per_minute` with `khata gateway set`."
                 .into()
         }
         _ if situation.candidates == Candidates::None => format!(

@@ -1,6 +1,7 @@
 //! `khata account retry`.
 
 use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
 use diesel::{Connection, PgConnection};
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountStatus, ValidationId, ValidationState};
@@ -11,11 +12,58 @@ use khata_store::merchants;
 use khata_store::retry::{RetryResult, retry_now};
 use serde_json::json;
 
-use super::which::WhichAccount;
-use crate::options::OperatorOptions;
+use super::retry_all::{Selection, retry_all};
+use super::which::{AnyId, WhichAccount, parse};
+use crate::options::{CommonOptions, OperatorOptions};
 use crate::output::time;
+use crate::times::parse_past;
 
-pub(super) fn retry(which: &WhichAccount, operator: &OperatorOptions) -> anyhow::Result<()> {
+#[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("retried").required(true).args(["account", "all"]))]
+pub(crate) struct Retry {
+    /// Id of the account (banh_…) or of one of its validations (val_…), either also as the UUID that Postgres shows; or
+    /// our reference at a gateway (kh…_01)
+    #[arg(value_name = "ACCOUNT", value_parser = parse)]
+    account: Option<AnyId>,
+    /// Retry every validation of the merchant that waits for a later time, at most 100,000
+    #[arg(long, requires = "merchant")]
+    all: bool,
+    /// Name or id of the merchant; required with --all
+    #[arg(long)]
+    merchant: Option<String>,
+    /// With --all, only validations whose newest attempt was at this gateway or gateway account (gwa_…), and those without an attempt
+    #[arg(long, value_name = "GATEWAY", requires = "all")]
+    gateway: Option<String>,
+    /// With --all, only validations that were created since then: 2h (also 30m, 7d), "2026-11-29 15:30 IST", or a time in RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = parse_past, requires = "all")]
+    since: Option<DateTime<Utc>>,
+    /// With --all, only count the validations, and change nothing
+    #[arg(long, requires = "all")]
+    dry_run: bool,
+    #[command(flatten)]
+    common: CommonOptions,
+    #[command(flatten)]
+    operator: OperatorOptions,
+}
+
+impl Retry {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        if let Some(account) = self.account {
+            let which = WhichAccount::new(account, self.merchant, self.common);
+            return retry(&which, &self.operator);
+        }
+        let merchant = self.merchant.as_deref();
+        let selection = Selection {
+            merchant: merchant.context("--merchant is missing")?,
+            gateway: self.gateway.as_deref(),
+            since: self.since,
+            dry_run: self.dry_run,
+        };
+        retry_all(&selection, &self.common, &self.operator)
+    }
+}
+
+fn retry(which: &WhichAccount, operator: &OperatorOptions) -> anyhow::Result<()> {
     let actor = operator.actor()?;
     let mut connection = which.common.connect()?;
     let account = which.find(&mut connection)?;

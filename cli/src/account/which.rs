@@ -25,14 +25,14 @@ pub(crate) struct WhichAccount {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AnyId {
+pub(super) enum AnyId {
     Account(AccountId),
     Validation(ValidationId),
     /// The UUID of an account or a validation: Postgres shows both alike.
     Uuid(Uuid),
 }
 
-fn parse(text: &str) -> Result<AnyId, &'static str> {
+pub(super) fn parse(text: &str) -> Result<AnyId, &'static str> {
     let account = AccountId::parse(text).map(AnyId::Account);
     account
         .or_else(|| ValidationId::parse(text).map(AnyId::Validation))
@@ -54,6 +54,14 @@ impl fmt::Display for AnyId {
 }
 
 impl WhichAccount {
+    pub(super) fn new(account: AnyId, merchant: Option<String>, common: CommonOptions) -> Self {
+        Self {
+            account,
+            merchant,
+            common,
+        }
+    }
+
     pub(super) fn find(&self, connection: &mut PgConnection) -> anyhow::Result<Account> {
         Ok(self.find_named(connection)?.0)
     }

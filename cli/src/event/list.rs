@@ -8,14 +8,15 @@ use khata_store::events::{self, Event};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::options::{CommonOptions, MerchantOption, parse_event, parse_event_name, parse_past};
+use crate::options::{CommonOptions, MerchantOption, parse_event, parse_event_name};
 use crate::output::{Table, or_none, time};
+use crate::times::parse_past;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct List {
     #[command(flatten)]
     merchant: MerchantOption,
-    /// Only events since then: 2h (also 30m, 7d), or a time in RFC 3339
+    /// Only events since then: 2h (also 30m, 7d), "2026-11-29 15:30 IST", or a time in RFC 3339
     #[arg(long, value_name = "TIME", value_parser = parse_past)]
     since: Option<DateTime<Utc>>,
     /// Only events before then

@@ -1,6 +1,5 @@
 //! `khata event replay`.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,9 +13,9 @@ use serde_json::{Value, json};
 
 use crate::options::{
     CommonOptions, MerchantOption, OperatorOptions, parse_endpoint, parse_event, parse_event_name,
-    parse_past,
 };
-use crate::output::time;
+use crate::output::{note, time};
+use crate::times::parse_past;
 
 /// Events that one transaction replays.
 const BATCH: i64 = 1_000;
@@ -33,7 +32,7 @@ pub(crate) struct Replay {
     /// The event to replay, if one
     #[arg(value_parser = parse_event)]
     event: Option<EventId>,
-    /// Replay the events since then: 2h (also 30m, 7d), or a time in RFC 3339
+    /// Replay the events since then: 2h (also 30m, 7d), "2026-11-29 15:30 IST", or a time in RFC 3339
     #[arg(long, value_name = "TIME", value_parser = parse_past)]
     since: Option<DateTime<Utc>>,
     /// Only events before then
@@ -98,12 +97,10 @@ impl Replay {
             }
             if last_line.elapsed() >= LINE_INTERVAL {
                 last_line = Instant::now();
-                // A closed standard error does not stop the work.
-                let _ = writeln!(
-                    io::stderr(),
-                    "khata: {deliveries} deliveries up to {last}; to continue after an interruption, run the command again with \
+                note(&format!(
+                    "{deliveries} deliveries up to {last}; to continue after an interruption, run the command again with \
                      --undelivered"
-                );
+                ));
             }
         }
         let document = json!({ "deliveries": deliveries, "dry_run": self.dry_run });

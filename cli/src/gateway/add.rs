@@ -1,28 +1,23 @@
 //! `khata gateway add`.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, bail};
+use anyhow::bail;
 use diesel::{Connection, PgConnection};
-use khata_crypto::{Keyring, secret_buf};
+use khata_crypto::Keyring;
 use khata_domain::{Gateway, GatewayAccountId};
-use khata_gateways::{COMMON_SETTINGS, SettingInfo};
-use khata_store::audit::Actor;
+use khata_store::audit::{Actor, Changes};
 use khata_store::encryption_counts;
-use khata_store::gateway_accounts::{self, GatewayAccount, NewGatewayAccount};
-use khata_store::gateway_health::{self, GatewayKey};
+use khata_store::gateway_accounts::{self, NewGatewayAccount};
 use khata_store::merchants::Merchant;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
-use super::audit::{audit_gateway, settings_json};
-use super::connectors::ConnectorOptions;
-use super::which::parse_gateway;
+use super::audit::{audit_gateway, gateway_changes};
+use super::configuration::{ConfigurationOptions, Given, credentials_and_settings, gateway_names};
+use super::connectors::{ConnectorOptions, Connectors};
+use super::which::{has_credentials, parse_gateway};
 use crate::options::{ActorOption, CommonOptions, MerchantOption};
 
-/// Maximum size of a credentials file. Every gateway's credentials are shorter.
-const MAX_CREDENTIALS: usize = 64 * 1024;
+/// Priority of a new gateway account.
+const PRIORITY: i16 = 100;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = credentials_and_settings())]
@@ -34,27 +29,10 @@ pub(crate) struct Add {
     /// The merchant's name for the account, which calls may give as gateway_reference_id
     #[arg(long)]
     reference_id: String,
-    /// Priority; the gateway account with the lowest number is used first
-    #[arg(long, default_value_t = 100)]
-    priority: i16,
-    /// Use the account only for calls that name the gateway
-    #[arg(long)]
-    pinned_only: bool,
-    /// Override the gateway's public base URL
-    #[arg(long)]
-    base_url: Option<String>,
-    /// File with the credentials as JSON, `-` for standard input; `--help` lists the members of each gateway
-    #[arg(long)]
-    credentials_file: Option<PathBuf>,
-    /// Settings as JSON; `--help` lists them
-    #[arg(long, default_value = "{}")]
-    settings: String,
-    /// Maximum calls at once over all workers, as the setting `concurrency`; 0 for no limit
-    #[arg(long)]
-    concurrency: Option<u32>,
-    /// Update the account if this merchant has one with this gateway and reference id. Workers apply the update within
-    /// five seconds and reset the account's circuit, pause and MISCONFIGURED mark; if calls_per_minute changes, they
-    /// also drop its reserved rate-limit slots
+    #[command(flatten)]
+    given: ConfigurationOptions,
+    /// Succeed without a change if the merchant has this account already; fail, also without a change, if one of the given
+    /// options differs from the account
     #[arg(long)]
     if_absent: bool,
     #[command(flatten)]
@@ -68,203 +46,142 @@ pub(crate) struct Add {
 impl Add {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let gateway = parse_gateway(&self.gateway)?;
-        if !(1..=128).contains(&self.reference_id.len())
-            || !self.reference_id.bytes().all(|b| b.is_ascii_graphic())
-        {
-            bail!("--reference-id must be 1 to 128 visible ASCII characters");
-        }
-        let mut settings: Value =
-            serde_json::from_str(&self.settings).context("--settings is not JSON")?;
-        if let (Some(concurrency), Some(members)) = (self.concurrency, settings.as_object_mut()) {
-            members.insert("concurrency".to_owned(), concurrency.into());
-        }
-        let credentials = self.credentials_file.as_deref().map(read).transpose()?;
-        let credentials = credentials.as_ref().map(|plain| plain.as_slice());
+        let given = self.given.read(false)?;
         let connectors = self.connectors.connectors()?;
         let actor = self.actor.name(connectors.sandbox_mode)?;
-        // Invalid credentials or settings are reported now, not by the first validation that uses them.
-        connectors.build(gateway, credentials, &settings, self.base_url.as_deref())?;
+        let new = NewAccount::check(&connectors, gateway, &self.reference_id, &given)?;
         let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
-        let (id, is_new) = connection.transaction(|connection| {
-            let keyring = &connectors.keyring;
-            self.store(
-                connection,
-                keyring,
-                &actor,
-                &merchant,
-                gateway,
-                &settings,
-                credentials,
-            )
+        let added = connection.transaction(|connection| {
+            new.insert(connection, &connectors.keyring, &actor, &merchant)
         })?;
+        let is_new = added.is_some();
+        let id = if let Some((id, _)) = added {
+            id
+        } else {
+            let keyring = &connectors.keyring;
+            self.existing(&mut connection, keyring, &merchant, gateway, &given)?
+        };
         let document = json!({
             "id": id.to_string(),
             "gateway": gateway.name(),
             "reference_id": self.reference_id,
             "created": is_new,
         });
-        let verb = if is_new { "Added" } else { "Updated" };
-        let sentence = format!(
-            "{verb} gateway account {id} ({gateway} {} of {}).",
+        let name = format!(
+            "{id} ({gateway} {} of {})",
             self.reference_id, merchant.name
         );
+        let sentence = if is_new {
+            format!("Added gateway account {name}.")
+        } else {
+            format!("Nothing to change: gateway account {name} has these settings already.")
+        };
         self.common.print(&document, &sentence)
     }
 
-    /// Stores the account and the audit log's row. Returns the account's id, and whether it is new.
-    #[allow(clippy::too_many_arguments, reason = "what the command has checked")]
-    fn store(
+    /// Returns the id of the existing account. Fails if there must be none, or if a given option differs from it.
+    fn existing(
+        &self,
+        connection: &mut PgConnection,
+        keyring: &Keyring,
+        merchant: &Merchant,
+        gateway: Gateway,
+        given: &Given<'_>,
+    ) -> anyhow::Result<GatewayAccountId> {
+        let reference_id = &self.reference_id;
+        let found = gateway_accounts::find(connection, merchant.id, gateway.id(), reference_id)?;
+        let Some(existing) = found else {
+            bail!("gateway account {reference_id:?} was changed meanwhile; run the command again");
+        };
+        let (name, id) = (&merchant.name, existing.id);
+        let name = format!("{name} already has a {gateway} account {reference_id:?}, {id}");
+        let change = format!("Nothing was changed. Change it with `khata gateway set {id}`");
+        if !self.if_absent {
+            bail!("{name}. {change}");
+        }
+        let settings = given.merged(&existing.settings);
+        let wanted = given.changed(&existing, &settings);
+        let credentials = given.credentials();
+        let is_other = credentials.is_some_and(|plain| !has_credentials(&existing, keyring, plain));
+        let differences = gateway_changes(Some(&existing), &wanted, is_other);
+        if !differences.is_empty() {
+            let lines: Vec<String> = differences.lines().collect();
+            bail!(
+                "{name}, with other settings (its own -> the given ones):\n{}\n{change}",
+                lines.join("\n")
+            );
+        }
+        Ok(id)
+    }
+}
+
+/// A gateway account that can be added: its credentials and settings are valid.
+pub(super) struct NewAccount<'a> {
+    gateway: Gateway,
+    reference_id: &'a str,
+    settings: Value,
+    given: &'a Given<'a>,
+}
+
+impl<'a> NewAccount<'a> {
+    /// Fails if the gateway cannot be called with the credentials and settings: reported now, not by the first validation that uses
+    /// them.
+    pub(super) fn check(
+        connectors: &Connectors,
+        gateway: Gateway,
+        reference_id: &'a str,
+        given: &'a Given<'a>,
+    ) -> anyhow::Result<Self> {
+        if !(1..=128).contains(&reference_id.len())
+            || !reference_id.bytes().all(|b| b.is_ascii_graphic())
+        {
+            bail!("--reference-id must be 1 to 128 visible ASCII characters");
+        }
+        let settings = Value::Object(given.settings.clone());
+        let base_url = given.options.base_url.as_deref();
+        connectors.build(gateway, given.credentials(), &settings, base_url)?;
+        Ok(Self {
+            gateway,
+            reference_id,
+            settings,
+            given,
+        })
+    }
+
+    /// Stores the account and the audit log's line. Returns its id with its configuration; `None`, and stores nothing, if the merchant has
+    /// such an account.
+    pub(super) fn insert(
         &self,
         connection: &mut PgConnection,
         keyring: &Keyring,
         actor: &Actor,
         merchant: &Merchant,
-        gateway: Gateway,
-        settings: &Value,
-        credentials: Option<&[u8]>,
-    ) -> anyhow::Result<(GatewayAccountId, bool)> {
-        let reference_id = &self.reference_id;
-        let existing = gateway_accounts::find(connection, merchant.id, gateway.id(), reference_id)?;
-        let (id, action) = match &existing {
-            None => (GatewayAccountId::new(), "gateway.add"),
-            Some(_) if !self.if_absent => bail!(
-                "{} already has a {gateway} account {reference_id:?}; update it with --if-absent",
-                merchant.name
-            ),
-            // An open attempt is recovered by the flow that made it.
-            Some(existing) if flow(&existing.settings) != flow(settings) => {
-                bail!("bank_flow cannot be changed; add another account under another reference id")
-            }
-            Some(existing) => (existing.id, "gateway.update"),
-        };
+    ) -> anyhow::Result<Option<(GatewayAccountId, Changes)>> {
+        let options = self.given.options;
         let account = NewGatewayAccount {
-            id,
-            gateway_id: gateway.id(),
-            reference_id,
-            priority: self.priority,
-            pinned_only: self.pinned_only,
-            base_url: self.base_url.as_deref(),
-            settings,
+            id: GatewayAccountId::new(),
+            gateway_id: self.gateway.id(),
+            reference_id: self.reference_id,
+            priority: options.priority.unwrap_or(PRIORITY),
+            pinned_only: options.pinned_only.unwrap_or(false),
+            base_url: options.base_url.as_deref(),
+            settings: &self.settings,
         };
+        let credentials = self.given.credentials();
         let sealed = credentials.map(|plain| account.seal(keyring, merchant.id, plain));
-        gateway_accounts::upsert(connection, merchant.id, &account, sealed)?;
-        encryption_counts::add(connection, keyring.primary(), 1)?;
-        if let Some(existing) = &existing {
-            reset_health(connection, existing, settings)?;
+        if !gateway_accounts::insert(connection, merchant.id, &account, sealed)? {
+            return Ok(None);
         }
-        // Stored credentials that cannot be decrypted, or are bound to other addresses, count as different ones.
-        let same_credentials = existing.as_ref().is_some_and(|existing| {
-            let stored = existing.credentials(keyring);
-            stored.is_ok_and(|stored| stored.as_ref().map(|plain| plain.as_slice()) == credentials)
-        });
-        let before = existing.as_ref().map_or(Value::Null, existing_json);
-        let changed = credentials.is_some() && !same_credentials;
+        encryption_counts::add(connection, keyring.primary(), 1)?;
+        let changes = gateway_changes(None, &account, credentials.is_some());
         audit_gateway(
             connection,
             merchant.id,
             actor,
-            action,
+            "gateway.add",
             &account,
-            &before,
-            changed,
+            &changes,
         )?;
-        Ok((id, existing.is_none()))
-    }
-}
-
-fn existing_json(existing: &GatewayAccount) -> Value {
-    settings_json(
-        existing.priority,
-        existing.pinned_only,
-        existing.base_url.as_deref(),
-        &existing.settings,
-    )
-}
-
-/// Returns `PAYU (12), RAZORPAY (23), …`.
-fn gateway_names() -> String {
-    let names = khata_gateways::all().map(|info| {
-        let sandbox = if info.sandbox_only {
-            ", in sandbox mode"
-        } else {
-            ""
-        };
-        format!("{} ({}{sandbox})", info.gateway, info.gateway.id())
-    });
-    names.collect::<Vec<_>>().join(", ")
-}
-
-/// Returns the credentials and settings of every gateway, for `--help`.
-fn credentials_and_settings() -> String {
-    let mut text = String::from("Credentials of each gateway, members of a JSON object:\n");
-    for info in khata_gateways::all() {
-        text.extend(info.credentials.iter().enumerate().map(|(place, member)| {
-            let gateway = if place == 0 { info.gateway.name() } else { "" };
-            let optional = if member.required { "" } else { " (optional)" };
-            let (name, meaning) = (member.name, member.meaning);
-            format!("  {gateway:<10}{name}{optional}: {meaning}\n")
-        }));
-    }
-    let line = |gateway: &str, setting: &SettingInfo| {
-        let (name, meaning, default) = (setting.name, setting.meaning, setting.default);
-        format!("  {gateway:<10}{name}: {meaning} [default: {default}]\n")
-    };
-    text += "\nSettings of every gateway, all optional:\n";
-    text.extend(COMMON_SETTINGS.iter().map(|one| line("", one)));
-    text += "\nSettings of one gateway:\n";
-    for info in khata_gateways::all() {
-        let settings = info.settings.iter();
-        text.extend(settings.map(|one| line(info.gateway.name(), one)));
-    }
-    text
-}
-
-/// Resets what the workers know of the account: it describes the old credentials and settings.
-fn reset_health(
-    connection: &mut PgConnection,
-    existing: &GatewayAccount,
-    settings: &Value,
-) -> diesel::QueryResult<()> {
-    let key = GatewayKey {
-        merchant: existing.merchant,
-        account: existing.id,
-    };
-    gateway_health::reset(connection, key)?;
-    // Under an unchanged limit the reserved slots must stay, or workers would make more calls than it allows.
-    let limit = |settings: &Value| settings.get("calls_per_minute").cloned();
-    if limit(&existing.settings) != limit(settings) {
-        gateway_health::forget_bookings(connection, key)?;
-    }
-    Ok(())
-}
-
-fn flow(settings: &Value) -> &str {
-    settings["bank_flow"].as_str().unwrap_or("async")
-}
-
-fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let bytes = if path.as_os_str() == "-" {
-        secret_buf::read(std::io::stdin(), MAX_CREDENTIALS)?
-    } else {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        secret_buf::read(file, MAX_CREDENTIALS)?
-    };
-    bytes.context("the credentials are longer than 64 KiB")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_help_lists_every_gateway_with_its_credentials() {
-        let (names, help) = (gateway_names(), credentials_and_settings());
-        for info in khata_gateways::all() {
-            assert!(names.contains(info.gateway.name()), "{names}");
-            for member in info.credentials {
-                assert!(help.contains(member.name), "{help}");
-            }
-        }
-        assert!(help.contains("calls_per_minute"), "{help}");
+        Ok(Some((account.id, changes)))
     }
 }

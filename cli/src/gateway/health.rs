@@ -9,7 +9,7 @@ use khata_domain::{GatewayAccountId, MerchantId};
 use khata_store::gateway_health::{self, GatewayState, Misconfigured};
 use serde_json::{Value, json};
 
-use crate::output::time;
+use crate::output::{clock, time};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HealthIssue {
@@ -82,15 +82,13 @@ impl HealthIssue {
 
 impl fmt::Display for HealthIssue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Within the hour: the time of day is enough.
-        let clock = |at: &DateTime<Utc>| at.format("%H:%M:%S UTC").to_string();
         match self {
             Self::Misconfigured { code, since } => {
                 write!(f, "MISCONFIGURED {code} since {}", time(*since))
             }
-            Self::CircuitOpen { until } => write!(f, "circuit open until {}", clock(until)),
+            Self::CircuitOpen { until } => write!(f, "circuit open until {}", clock(*until)),
             Self::CircuitHalfOpen => f.write_str("circuit half-open, one trial call at a time"),
-            Self::Paused { until } => write!(f, "paused until {}", clock(until)),
+            Self::Paused { until } => write!(f, "paused until {}", clock(*until)),
         }
     }
 }

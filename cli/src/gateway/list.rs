@@ -164,7 +164,7 @@ impl Listed {
         let issues: Vec<_> = self.issues.iter().map(ToString::to_string).collect();
         let advice = if self.issues.iter().any(HealthIssue::is_misconfigured) {
             ". Check its credentials, its balance and the gateway's IP allow-list: `khata gateway test` shows whether \
-             the gateway accepts us, `khata gateway add --if-absent` corrects the account"
+             the gateway accepts us, `khata gateway set` corrects the account"
         } else if self.issues.iter().any(HealthIssue::is_circuit) {
             " (most recent calls failed); retried automatically. Ask the gateway, or check its status page"
         } else {

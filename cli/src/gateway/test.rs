@@ -8,7 +8,7 @@ use khata_gateways::{Check, Connector};
 
 use super::connectors::ConnectorOptions;
 use super::which::WhichAccount;
-use crate::output::clean;
+use crate::output::{clean, is_json};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Test {
@@ -45,7 +45,7 @@ impl Test {
             ),
             _ => (
                 "the stored credentials or settings are invalid",
-                " Correct them with `khata gateway add --if-absent`.",
+                " Correct them with `khata gateway set`.",
             ),
         };
         let name = found.name();
@@ -59,7 +59,7 @@ impl Test {
         if outcome == "ACCEPTED" {
             return common.print(&document, &sentence);
         }
-        if common.json {
+        if is_json() {
             common.print(&document, "")?;
         }
         bail!(sentence)

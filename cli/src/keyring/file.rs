@@ -8,14 +8,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use khata_crypto::{KeyringFile, KeyringSettings};
 
+use crate::output::note;
+
 /// Reads the keyring, weak keys included, so that the operator can replace them. Prints a warning for each.
 pub(super) fn read(settings: &KeyringSettings) -> anyhow::Result<KeyringFile> {
     let file = settings.read()?;
     if let Err(exposed) = settings.check_mode() {
-        eprintln!("khata: {exposed}: outside sandbox mode no service starts with this keyring.");
+        note(&format!(
+            "{exposed}: outside sandbox mode no service starts with this keyring."
+        ));
     }
     for weakness in file.weaknesses() {
-        eprintln!("khata: {weakness}: outside sandbox mode no service starts with this keyring.");
+        note(&format!(
+            "{weakness}: outside sandbox mode no service starts with this keyring."
+        ));
     }
     Ok(file)
 }

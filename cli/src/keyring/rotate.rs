@@ -1,6 +1,6 @@
 //! `khata keyring rotate`.
 
-use std::io::{self, Write};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -10,9 +10,10 @@ use khata_config::SandboxSettings;
 use khata_crypto::{Keyring, KeyringSettings};
 use khata_store::DatabaseSettings;
 use khata_store::rotation::{self, Rotation, SealedColumn, StepResult};
+use serde_json::json;
 
 use crate::options::{ActorOption, connect_without_timeout};
-use crate::output::joined_or;
+use crate::output::{joined_or, note, print};
 
 const PROGRESS: &str = "[{bar:30}] {percent} %, {pos} of {len}, {msg}, {per_sec}, {eta} left";
 /// Time between two lines of progress where there is no terminal.
@@ -51,7 +52,7 @@ impl Rotate {
         let mut rotation = Rotation::new(&keyring, &actor, self.batch);
         let walked = self.walk(&mut connection, &mut rotation, &mut progress);
         progress.bar.finish_and_clear();
-        report(&rotation, keyring.primary());
+        report(&rotation, keyring.primary())?;
         walked.context("stopped before the end; run the same command again to continue")?;
         let undecryptable = rotation.undecryptable.len();
         if undecryptable > 0 {
@@ -103,17 +104,28 @@ fn count(connection: &mut PgConnection, keyring: &Keyring) -> QueryResult<u64> {
     Ok(count)
 }
 
-fn report(rotation: &Rotation<'_>, primary: u32) {
+fn report(rotation: &Rotation<'_>, primary: u32) -> anyhow::Result<()> {
     for (place, _) in rotation.undecryptable.iter().zip(0..MAX_LISTED) {
-        eprintln!("khata: cannot decrypt: {place}");
+        note(&format!("cannot decrypt: {place}"));
     }
-    let tables = rotation
-        .reencrypted
-        .iter()
-        .filter(|(_, count)| **count > 0)
+    let counts = rotation.reencrypted.iter().filter(|(_, count)| **count > 0);
+    let tables = counts
+        .clone()
         .map(|(column, count)| format!("{count} in {}", column.table()));
     let tables = joined_or(tables, "nothing");
-    println!("Re-encrypted under key {primary}: {tables}.");
+    let mut by_table = BTreeMap::<&str, u64>::new();
+    for (column, count) in counts {
+        *by_table.entry(column.table()).or_default() += *count;
+    }
+    let document = json!({
+        "primary": primary,
+        "reencrypted": by_table,
+        "undecryptable": rotation.undecryptable.len(),
+    });
+    print(
+        &document,
+        &format!("Re-encrypted under key {primary}: {tables}."),
+    )
 }
 
 /// The progress: a bar on a terminal, else a line every few seconds.
@@ -140,8 +152,7 @@ impl Progress {
         } else if self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = Instant::now();
             let total = self.bar.length().unwrap_or_default();
-            // A closed standard error does not stop the work.
-            let _ = writeln!(io::stderr(), "khata: {}", line(done, total, kind));
+            note(&line(done, total, kind));
         }
     }
 }

@@ -18,9 +18,6 @@ pub(crate) struct Show {
     /// URL of the Postgres database, to count the values of each key
     #[arg(long, env = "KHATA_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     keyring: KeyringSettings,
 }
@@ -54,7 +51,7 @@ impl Show {
         let now = Utc::now();
         let lines = ids.iter().map(|id| keys.text(*id, rotate_by, now));
         let lines: Vec<String> = lines.collect();
-        print(self.json, &document, &lines.join("\n"))?;
+        print(&document, &lines.join("\n"))?;
         if !ids.iter().all(|id| keys.can_decrypt(*id)) {
             bail!(
                 "this keyring cannot decrypt all data in this database. Do not start a service with it; without the \

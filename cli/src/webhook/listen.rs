@@ -15,8 +15,9 @@ use khata_webhooks::{
 };
 use serde_json::{Value, json};
 
-use crate::options::{parse_event, parse_event_name, parse_past};
-use crate::output::{clean, print, time};
+use crate::options::{parse_event, parse_event_name};
+use crate::output::{clean, note, print, time};
+use crate::times::parse_past;
 use api::{After, Api, FetchError, Listed};
 
 /// Maximum size of a file with a key.
@@ -43,15 +44,12 @@ pub(crate) struct Listen {
     /// Only events of these types
     #[arg(long = "type", value_name = "EVENT,…", value_delimiter = ',', value_parser = parse_event_name)]
     event_names: Vec<EventName>,
-    /// Begin with the events since then, instead of now: 2h (also 30m, 7d), or a time in RFC 3339
+    /// Begin with the events since then, instead of now: 2h (also 30m, 7d), "2026-11-29 15:30 IST", or a time in RFC 3339
     #[arg(long, value_name = "TIME", value_parser = parse_past)]
     since: Option<DateTime<Utc>>,
     /// Begin behind this event, instead of now
     #[arg(long, value_name = "EVENT", value_parser = parse_event, conflicts_with = "since")]
     after: Option<EventId>,
-    /// Print a line of JSON for each event
-    #[arg(long)]
-    json: bool,
 }
 
 fn parse_target(text: &str) -> Result<EndpointUrl, String> {
@@ -73,7 +71,7 @@ impl Listen {
         };
         let api = Api::new(&self.api, self.key()?, &self.event_names)?;
         if let Some((document, text)) = first {
-            print(self.json, &document, &text)?;
+            print(&document, &text)?;
         }
         let target = Target {
             client: WebhookClient::new(true)?,
@@ -117,7 +115,7 @@ impl Listen {
                 Ok(page) => page,
                 Err(FetchError::Refused(why)) => bail!(why),
                 Err(FetchError::Failed(why)) => {
-                    eprintln!("khata: {why}; trying again");
+                    note(&format!("{why}; trying again"));
                     tokio::time::sleep(ERROR_PAUSE).await;
                     continue;
                 }
@@ -129,19 +127,19 @@ impl Listen {
                 }
                 since = None;
                 let (document, text) = target.post(event).await?;
-                print(self.json, &document, &text)?;
+                print(&document, &text)?;
             }
             // The merchant has no events yet if there is no cursor.
             after = page.cursor.map_or(After::Beginning, After::Event);
             if !page.has_more {
                 if !is_waiting {
                     is_waiting = true;
-                    let note = match (self.after, self.since) {
+                    let more = match (self.after, self.since) {
                         (None, None) => "; --since or --after begins earlier".to_owned(),
                         (None, Some(_)) => format!("; {skipped} older ones were skipped"),
                         (Some(_), _) => String::new(),
                     };
-                    eprintln!("khata: waiting for events{note}");
+                    note(&format!("waiting for events{more}"));
                 }
                 since = None;
                 tokio::time::sleep(POLL_INTERVAL).await;

@@ -16,13 +16,20 @@ use super::settings::{public_key, seal, unseal};
 use super::which::{FoundEndpoint, WhichEndpoint};
 use crate::options::ActorOption;
 use crate::output::time;
+use crate::times::parse_hours;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RotateSecret {
     #[command(flatten)]
     which: WhichEndpoint,
-    /// Hours for which the old secret or key pair signs beside the new one: 0 (it stops at once) to 168
-    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=168))]
+    /// Time for which the old secret or key pair signs beside the new one: 0 (it stops at once) to 7d, as 24h
+    #[arg(
+        long = "overlap",
+        alias = "overlap-hours",
+        value_name = "TIME",
+        default_value = "24h",
+        value_parser = |text: &str| parse_hours(text, &(0..=168))
+    )]
     overlap_hours: u16,
     /// Replace the key pair of the v1a signatures in place of the secret
     #[arg(long)]

@@ -14,6 +14,8 @@ use serde_json::json;
 use super::which::{FoundEndpoint, WhichEndpoint};
 use crate::delivery::{Delivery, NewestResult, ReplyOptions};
 use crate::options::ActorOption;
+use crate::output::is_json;
+use crate::times::parse_seconds;
 
 /// Time between two looks at the delivery.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -22,9 +24,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) struct Test {
     #[command(flatten)]
     which: WhichEndpoint,
-    /// Seconds to wait for the reply
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=300))]
-    wait: u64,
+    /// Time to wait for the reply, 1s to 5m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = |text: &str| parse_seconds(text, &(1..=300)))]
+    wait: i32,
     #[command(flatten)]
     replies: ReplyOptions,
     #[command(flatten)]
@@ -90,7 +92,7 @@ impl Test {
         if outcome == "DELIVERED" {
             return common.print(&document, &sentence);
         }
-        if common.json {
+        if is_json() {
             common.print(&document, "")?;
         }
         bail!(sentence)
@@ -104,7 +106,7 @@ impl Test {
         merchant: MerchantId,
         event: EventId,
     ) -> QueryResult<Option<Delivery>> {
-        let end = Instant::now() + Duration::from_secs(self.wait);
+        let end = Instant::now() + Duration::from_secs(self.wait.unsigned_abs().into());
         let filter = DeliveryFilter {
             event: Some(event),
             ..DeliveryFilter::default()

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The format that this program reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -112,6 +112,10 @@ pub(crate) struct Fault {
     pub(crate) within: u64,
     /// Whether calls may get no reply, or a 5xx, meanwhile. A fault of a worker, a gateway or the broker must not stop the API.
     pub(crate) calls_may_fail: bool,
+    /// Whether the results of webhooks may be lost meanwhile, so that a webhook comes again: faults of workers and Postgres.
+    pub(crate) webhooks_may_repeat: bool,
+    /// Number of processes, connections, calls or rows that the fault hit; 0: it had no effect.
+    pub(crate) hits: u64,
 }
 
 /// A rupee in the gateways' ledger.
@@ -298,6 +302,26 @@ impl Call {
             self.status
                 .map_or("no reply".to_owned(), |status| status.to_string())
         )
+    }
+}
+
+impl AttemptRow {
+    /// Returns whether the gateway gave a result that is no outcome of the account.
+    pub(crate) fn is_known(&self) -> bool {
+        match self.class.as_deref() {
+            Some("INCONCLUSIVE") => true,
+            Some("RETRYABLE") => self.gateway_reference.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Returns whether the attempt has no result: its call may have paid.
+    pub(crate) fn is_lost(&self) -> bool {
+        match self.class.as_deref() {
+            None => true,
+            Some("RETRYABLE") => self.gateway_reference.is_none(),
+            Some(_) => false,
+        }
     }
 }
 

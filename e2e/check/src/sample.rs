@@ -50,6 +50,11 @@ fn receipt(event: &Value, began: u64) -> Value {
         "began": began, "ended": began + 5, "status": 200})
 }
 
+fn fault(began: u64, calls_may_fail: bool, webhooks_may_repeat: bool) -> Value {
+    json!({"kind": "fault", "name": "worker killed", "began": began, "healed": began + 200, "within": 500,
+        "calls_may_fail": calls_may_fail, "webhooks_may_repeat": webhooks_may_repeat, "hits": 1})
+}
+
 /// The history: a create that is repeated with its key, a second validation, a deletion, a rejected call, one fault.
 fn good() -> Vec<Value> {
     let body = json!({"bank_account_details": [
@@ -73,7 +78,7 @@ fn good() -> Vec<Value> {
         .map(|(n, state)| event(&format!("evt_{n}"), state))
         .collect();
     let mut records = vec![
-        json!({"kind": "run", "format": 1, "scenario": "sample", "seed": 7, "outcome_within": 5_000, "all_delivered": true}),
+        json!({"kind": "run", "format": 2, "scenario": "sample", "seed": 7, "outcome_within": 5_000, "all_delivered": true}),
         json!({"kind": "endpoint", "id": "whe_1", "secret": format!("whsec_{}", STANDARD.encode(KEY))}),
         call(
             "create",
@@ -119,7 +124,7 @@ fn good() -> Vec<Value> {
             &json!({"customer": ""}),
             &json!({"object": "list", "list": events, "has_more": false}),
         ),
-        json!({"kind": "fault", "name": "worker killed", "began": 16_900, "healed": 17_100, "within": 500, "calls_may_fail": true}),
+        fault(16_900, true, false),
     ];
     for (n, (event, state)) in (0..).zip(events.iter().zip(&states)) {
         records.push(receipt(event, 20_000 + n * 1_000));

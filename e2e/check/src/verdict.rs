@@ -26,13 +26,18 @@ impl Verdict {
         let run = &history.run;
         Self {
             run: format!(
-                "scenario {}, seed {}: {} calls, {} rupees, {} webhooks, {} faults, {} accounts",
+                "scenario {}, seed {}: {} calls, {} rupees, {} webhooks, {} faults ({} without effect), {} accounts",
                 run.scenario,
                 run.seed,
                 history.calls.len(),
                 history.drops.len(),
                 history.receipts.len(),
                 history.faults.len(),
+                history
+                    .faults
+                    .iter()
+                    .filter(|fault| fault.hits == 0)
+                    .count(),
                 history.accounts.len(),
             ),
             rules: rules.collect(),

@@ -148,6 +148,9 @@ pub fn sound(is_large: bool) -> Vec<Scenario> {
     all
 }
 
+/// The property that [`known`] breaks.
+pub const BROKEN_BY_KNOWN: &str = "no call moves two rupees under one reference";
+
 /// The known fault, which no repair of Khata removes: a worker that is paused between its check of the lease and the write to the
 /// socket makes its call after the settling time, at a gateway that performs a repeated call.
 pub fn known() -> Scenario {

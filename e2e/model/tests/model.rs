@@ -3,10 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use khata_model::check::{explore, find};
-use khata_model::delivery::DeliveryRepair;
 use khata_model::invariants::broken_without;
 use khata_model::scenario::{Repair, Scenario};
-use khata_model::scenarios::{deliveries, known, sound, without_repairs};
+use khata_model::scenarios::{BROKEN_BY_KNOWN, deliveries, known, sound, without_repairs};
 
 #[test]
 fn every_validation_ends_right_and_each_rupee_has_a_record() {
@@ -44,9 +43,8 @@ fn without_any_of_the_repairs_the_checker_finds_a_violation() {
 #[test]
 fn a_worker_paused_at_the_socket_is_the_known_way_to_a_second_rupee() {
     let report = find(&known());
-    let broken = "no call moves two rupees under one reference";
     assert!(
-        report.violations.contains_key(broken),
+        report.violations.contains_key(BROKEN_BY_KNOWN),
         "{:?}",
         report.violations
     );
@@ -59,16 +57,9 @@ fn every_event_is_delivered_in_order() {
             None => assert_eq!(explore(&model).violations.len(), 0),
             Some(repair) => {
                 let report = find(&model);
-                let property = match repair {
-                    DeliveryRepair::InOrder => "an endpoint gets the events of an account in order",
-                    DeliveryRepair::LostRepeated | DeliveryRepair::WrittenWithChange => {
-                        "every event is delivered"
-                    }
-                    DeliveryRepair::EndIsFinal => "a delivery that ended stays ended",
-                };
                 let violations = &report.violations;
                 assert!(
-                    violations.contains_key(property),
+                    violations.contains_key(repair.broken_without()),
                     "{repair:?}: {violations:#?}"
                 );
             }

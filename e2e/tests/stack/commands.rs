@@ -2,9 +2,11 @@
 
 mod accounts;
 mod audit;
+mod gateway_changes;
 mod gateways;
 mod keys;
 mod merchants;
+mod searches;
 mod webhooks;
 
 use std::time::Duration;

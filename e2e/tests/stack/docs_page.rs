@@ -1,6 +1,7 @@
 //! The documentation page in a browser without network, as a merchant's developer uses it.
 
 use anyhow::{Context, Result};
+use khata_e2e::client::text;
 use khata_e2e::{Browser, Setup, TestStack};
 use serde_json::Value;
 
@@ -60,6 +61,44 @@ async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
         strangers.is_empty(),
         "requests to other servers: {strangers:?}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn errors_refer_to_sections_of_the_guide() -> Result<()> {
+    let stack = TestStack::start(Setup {
+        workers: 0,
+        ..Setup::default()
+    })
+    .await?;
+    let refused = stack.api.create("guided", &[("vpa", "asha")]).await?;
+    let refused = refused.expect_status(400)?.json();
+    let section = text(&refused, "/error_info/doc_url");
+    let (path, anchor) = section.split_once('#').context("no section")?;
+    let page = stack.api.get_path(path).await?.expect_status(200)?;
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let policy = page.header("content-security-policy").unwrap_or_default();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert!(
+        page.text.contains(&format!(" id=\"{anchor}\"")),
+        "{section}"
+    );
+    assert!(!page.text.contains("<script"));
+
+    // As a developer sees it, also the part below.
+    let browser = Browser::start(stack.folder()).await?;
+    browser.open(&format!("{}{section}", stack.api.url)).await?;
+    browser.find(&format!("#{anchor}")).await?;
+    browser.screenshot("guide").await?;
+    browser
+        .open(&format!("{}/docs/webhooks", stack.api.url))
+        .await?;
+    browser.find("#retries").await?;
+    browser.screenshot("guide_webhooks").await?;
+    assert!(browser.console_errors().await?.is_empty());
     Ok(())
 }
 

@@ -33,6 +33,8 @@ pub(crate) fn assert_error(what: &str, reply: &HttpReply, http: u16, words: [&st
         reply.header("x-request-id").unwrap(),
         "{what}"
     );
+    let section = text(info, "/doc_url");
+    assert!(section.starts_with("/docs/api#"), "{what}: {body}");
     assert!(info["fields"].is_array(), "{what}: {body}");
     assert_eq!(reply.header("content-type"), Some(JSON), "{what}");
     assert!(reply.trace_id().is_some(), "{what}: no traceresponse");
@@ -66,16 +68,16 @@ pub(crate) fn assert_faults(what: &str, reply: &HttpReply, fields: &[&str]) {
     assert_eq!(named_fields(reply), fields, "{what}: {}", reply.text);
 }
 
-/// Returns the names in `error_info.fields`, each with a reason.
+/// Returns the names in `error_info.fields`, each with a code and a reason.
 pub(crate) fn named_fields(reply: &HttpReply) -> Vec<String> {
     let fields = reply.json()["error_info"]["fields"]
         .as_array()
         .cloned()
         .unwrap_or_default();
     assert!(
-        fields
+        fields.iter().all(|field| ["/code", "/reason"]
             .iter()
-            .all(|field| !text(field, "/reason").is_empty()),
+            .all(|part| !text(field, part).is_empty())),
         "{}",
         reply.text
     );
@@ -88,4 +90,9 @@ pub(crate) fn named_fields(reply: &HttpReply) -> Vec<String> {
 /// Asserts a 400 for invalid values.
 pub(crate) fn assert_invalid(what: &str, reply: &HttpReply) {
     assert_error(what, reply, 400, INVALID);
+    let body = reply.json();
+    let first = &body["error_info"]["fields"][0];
+    let sentence = format!("{} {}", text(first, "/field_name"), text(first, "/reason"));
+    let message = text(&body, "/error_message");
+    assert!(message.starts_with(&sentence), "{what}: {body}");
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::requests::{bank, banks};
 
-const MINUTES: Duration = Duration::from_mins(6);
+const MINUTES: Duration = Duration::from_mins(15);
 
 /// Posts accounts with these numbers, a hundred per call.
 async fn post(api: &Api, customer: &str, numbers: &[String]) -> Result<()> {

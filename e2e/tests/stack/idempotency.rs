@@ -227,6 +227,8 @@ async fn every_post_can_be_repeated() -> Result<()> {
     let old = format!("/customers/{CUSTOMER}/bank-accounts");
     let mut waits = bank("026291800001190", IFSC);
     waits.push(("command", "validate"));
+    let mut at_once = bank("026291800001189", IFSC);
+    at_once.extend([("command", "validate"), ("wait_seconds", "0")]);
     for (n, (path, form)) in [
         (
             "/customers".to_owned(),
@@ -237,6 +239,7 @@ async fn every_post_can_be_repeated() -> Result<()> {
             vec![("first_name", "Asha")],
         ),
         (accounts("cust0001"), waits.clone()),
+        (accounts("cust0001"), at_once),
         (format!("{own}/validate"), vec![]),
         (format!("{own}/validate"), vec![("wait_seconds", "0")]),
         (old.clone(), bank("1233943142", "ICIC0000009")),
@@ -263,7 +266,7 @@ async fn every_post_can_be_repeated() -> Result<()> {
     }
     assert_eq!(
         stack.database.number("select count(*) from validations")?,
-        6
+        7
     );
     Ok(())
 }

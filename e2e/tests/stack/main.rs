@@ -18,6 +18,7 @@ mod flow;
 mod gateway_failover;
 mod gateway_webhooks;
 mod gateways;
+mod generated_clients;
 mod headers;
 mod health_and_commands;
 mod hostile_clients;

@@ -104,6 +104,13 @@ async fn other_errors_have_their_own_codes() -> Result<()> {
             not_found,
         );
     }
+    let path = "/customer/a/accounts";
+    let reply = api.send(api.call(Method::POST, path)).await?;
+    assert_error(path, &reply, 404, not_found);
+    let likely =
+        "No such endpoint. Did you mean POST /customers/{customer_id}/accounts? See /docs.";
+    let message = reply.json()["error_info"]["developer_message"].clone();
+    assert_eq!(message, likely);
     assert_eq!(stack.database.row_counts()?, [0, 0, 0]);
     Ok(())
 }

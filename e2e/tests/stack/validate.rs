@@ -90,6 +90,15 @@ async fn a_call_waits_for_its_own_time_at_most() -> Result<()> {
             took >= wait && took < wait + Duration::from_secs(4),
             "{took:?}"
         );
+        let validation = &account["validation"];
+        let reason = text(validation, "/pending_reason");
+        match (seconds, wanted) {
+            ("0", _) => assert_eq!(reason, "QUEUED", "{account}"),
+            (_, "PENDING") => assert_eq!(reason, "AWAITING_GATEWAY_RESULT", "{account}"),
+            _ => assert_ne!(reason, "", "{account}"),
+        }
+        let next = text(validation, "/next_attempt_at");
+        assert!(DateTime::parse_from_rfc3339(next).is_ok(), "{account}");
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::routing::Pin;
 use khata_domain::validation::ValidationResult;
-use khata_domain::{AccountId, AccountStatus, CustomerId, Details, MerchantId};
+use khata_domain::{AccountId, AccountStatus, CustomerId, Details, MerchantId, ValidationId};
 use khata_ifsc as ifsc;
 use khata_store::accounts::AccountRow;
 use serde::Serialize;
@@ -65,48 +65,54 @@ pub struct CustomerAccount {
     pub metadata: Value,
 }
 
-/// Details of the account.
+/// Details of the account: one member, named as the kind of account.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountDetails {
-    /// A bank account.
-    BankAccountDetails {
-        #[schema(value_type = String, example = "026291800001191")]
-        account_number: String,
-        #[schema(required, value_type = Option<String>, example = "test")]
-        beneficiary_name: Option<String>,
-        #[schema(example = "AABF0008032")]
-        ifsc: String,
-        #[schema(required, example = "12")]
-        bank_code: Option<String>,
-        /// Bank of the IFSC; `null` if unknown.
-        #[schema(required, example = json!(null))]
-        bank_name: Option<&'static str>,
-        /// Branch of the IFSC; `null` if the IFSC is not listed.
-        #[schema(required, example = json!(null))]
-        branch_name: Option<&'static str>,
-        /// Whether the published list contains the IFSC. The list lags behind the banks, so an unlisted IFSC may be valid.
-        #[schema(example = false)]
-        ifsc_listed: bool,
-        /// Hint about an IFSC that is not listed: the bank that its bank became part of, or the listed IFSC that looks
-        /// like it; `null` if nothing is known.
-        #[schema(required, example = json!(null))]
-        ifsc_hint: Option<String>,
-    },
-    /// A UPI address.
-    VpaDetails {
-        #[schema(value_type = String, example = "9164326296@upi")]
-        vpa: String,
-        /// Whether the list of handles has the part behind the `@`. New apps appear before the list does, so an unknown handle may
-        /// be real.
-        #[schema(example = true)]
-        handle_known: bool,
-        /// The bank account that the address names itself, as `NUMBER@IFSC.ifsc.npci` does; absent for any other address. Limits
-        /// count both as one account.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(nullable = false)]
-        bank_account: Option<NamedBankAccount>,
-    },
+    BankAccountDetails(BankAccountDetails),
+    VpaDetails(VpaDetails),
+}
+
+/// A bank account.
+#[derive(Serialize, ToSchema)]
+pub struct BankAccountDetails {
+    #[schema(value_type = String, example = "026291800001191")]
+    pub account_number: String,
+    #[schema(required, value_type = Option<String>, example = "test")]
+    pub beneficiary_name: Option<String>,
+    #[schema(example = "AABF0008032")]
+    pub ifsc: String,
+    #[schema(required, example = "12")]
+    pub bank_code: Option<String>,
+    /// Bank of the IFSC; `null` if unknown.
+    #[schema(required, example = json!(null))]
+    pub bank_name: Option<&'static str>,
+    /// Branch of the IFSC; `null` if the IFSC is not listed.
+    #[schema(required, example = json!(null))]
+    pub branch_name: Option<&'static str>,
+    /// Whether the published list contains the IFSC. The list lags behind the banks, so an unlisted IFSC may be valid.
+    #[schema(example = false)]
+    pub ifsc_listed: bool,
+    /// Hint about an IFSC that is not listed: the bank that its bank became part of, or the listed IFSC that looks
+    /// like it; `null` if nothing is known.
+    #[schema(required, example = json!(null))]
+    pub ifsc_hint: Option<String>,
+}
+
+/// A UPI address.
+#[derive(Serialize, ToSchema)]
+pub struct VpaDetails {
+    #[schema(value_type = String, example = "9164326296@upi")]
+    pub vpa: String,
+    /// Whether the list of handles has the part behind the `@`. New apps appear before the list does, so an unknown handle may
+    /// be real.
+    #[schema(example = true)]
+    pub handle_known: bool,
+    /// The bank account that the address names itself, as `NUMBER@IFSC.ifsc.npci` does; absent for any other address. Limits
+    /// count both as one account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub bank_account: Option<NamedBankAccount>,
 }
 
 /// The bank account that a UPI address names.
@@ -123,7 +129,7 @@ fn account_details(details: &Details, bank_code: Option<String>) -> AccountDetai
         Details::Bank(bank) => {
             let known = ifsc::lookup(bank.ifsc.as_str());
             let name = bank.beneficiary_name.as_ref();
-            AccountDetails::BankAccountDetails {
+            AccountDetails::BankAccountDetails(BankAccountDetails {
                 account_number: bank.account_number.expose().to_owned(),
                 beneficiary_name: name.map(|name| name.expose().to_owned()),
                 ifsc: bank.ifsc.as_str().to_owned(),
@@ -134,16 +140,16 @@ fn account_details(details: &Details, bank_code: Option<String>) -> AccountDetai
                 ifsc_hint: known
                     .branch
                     .map_or_else(|| ifsc::hint(bank.ifsc.as_str()), |_| None),
-            }
+            })
         }
-        Details::Upi(vpa) => AccountDetails::VpaDetails {
+        Details::Upi(vpa) => AccountDetails::VpaDetails(VpaDetails {
             vpa: vpa.expose().to_owned(),
             handle_known: ifsc::is_known_handle(vpa.expose()),
             bank_account: vpa.bank_account().map(|(number, ifsc)| NamedBankAccount {
                 account_number: number.to_owned(),
                 ifsc: ifsc.as_str().to_owned(),
             }),
-        },
+        }),
     }
 }
 
@@ -213,17 +219,17 @@ pub(crate) fn present(
     }
 }
 
-/// Returns a function that presents an account which a call stored just now, without reading it back. `validation` is `null`
-/// in this reply (contract).
+/// Returns a function that presents an account which a call stored just now, without reading it back. With the id of its
+/// validation, the account shows that no worker has tried it; otherwise `validation` is `null` (contract).
 pub fn created<'a>(
     customer: CustomerId,
     object_reference_id: &'a str,
     at: DateTime<Utc>,
     pin: &'a Pin,
     metadata: &'a Map<String, Value>,
-) -> impl Fn(AccountId, &Details, Option<String>) -> CustomerAccount + 'a {
+) -> impl Fn(AccountId, &Details, Option<String>, Option<ValidationId>) -> CustomerAccount + 'a {
     let (customer_id, created) = (customer.to_string(), time(at));
-    move |id, account, bank_code| CustomerAccount {
+    move |id, account, bank_code, validation| CustomerAccount {
         object: "customer_account",
         id: id.to_string(),
         customer_id: customer_id.clone(),
@@ -238,7 +244,7 @@ pub fn created<'a>(
         version: 1,
         gateway_id: pin.gateway_id,
         gateway_reference_id: pin.reference_id.clone(),
-        validation: None,
+        validation: validation.map(|id| Validation::queued(id, at)),
         metadata: Value::Object(metadata.clone()),
     }
 }

@@ -13,7 +13,10 @@ mod masked;
 mod snapshot;
 mod validation;
 
-pub use account::{AccountDetails, CustomerAccount, NamedBankAccount, created, stored};
+pub use account::{
+    AccountDetails, BankAccountDetails, CustomerAccount, NamedBankAccount, VpaDetails, created,
+    stored,
+};
 pub use error::PresentError;
 pub use event::{AccountEvent, DisabledBy, Event, EventName, account_event, endpoint_event, event};
 pub use masked::{MaskedCustomerAccount, ThinCustomerAccount};

@@ -49,44 +49,50 @@ pub struct MaskedCustomerAccount {
     validation: Option<MaskedValidation>,
 }
 
-/// Details of the account.
+/// Details of the account: one member, named as the kind of account.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum MaskedAccountDetails {
-    /// A bank account.
-    BankAccountDetails {
-        /// The last four characters, or the last one of a number shorter than nine.
-        #[schema(example = "XXXXXXX1191")]
-        account_number: String,
-        #[schema(example = "AABF0008032")]
-        ifsc: String,
-        #[schema(required, example = "12")]
-        bank_code: Option<String>,
-        /// Bank of the IFSC; `null` if unknown.
-        #[schema(required)]
-        bank_name: Option<&'static str>,
-        /// Branch of the IFSC; `null` if the IFSC is not listed.
-        #[schema(required)]
-        branch_name: Option<&'static str>,
-        /// Whether the published list contains the IFSC.
-        ifsc_listed: bool,
-        /// Hint about an IFSC that is not listed; `null` if nothing is known.
-        #[schema(required)]
-        ifsc_hint: Option<String>,
-    },
-    /// A UPI address.
-    VpaDetails {
-        /// The handle, and two characters of a longer part before the `@`; of an address that names a bank account, its masked
-        /// number.
-        #[schema(example = "as***@okhdfcbank")]
-        vpa: String,
-        /// Whether the list of handles has the part behind the `@`.
-        handle_known: bool,
-        /// The bank account that the address names itself, with a masked number; absent for any other address.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(nullable = false)]
-        bank_account: Option<NamedBankAccount>,
-    },
+    BankAccountDetails(MaskedBankAccountDetails),
+    VpaDetails(MaskedVpaDetails),
+}
+
+/// A bank account.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MaskedBankAccountDetails {
+    /// The last four characters, or the last one of a number shorter than nine.
+    #[schema(example = "XXXXXXX1191")]
+    account_number: String,
+    #[schema(example = "AABF0008032")]
+    ifsc: String,
+    #[schema(required, example = "12")]
+    bank_code: Option<String>,
+    /// Bank of the IFSC; `null` if unknown.
+    #[schema(required)]
+    bank_name: Option<&'static str>,
+    /// Branch of the IFSC; `null` if the IFSC is not listed.
+    #[schema(required)]
+    branch_name: Option<&'static str>,
+    /// Whether the published list contains the IFSC.
+    ifsc_listed: bool,
+    /// Hint about an IFSC that is not listed; `null` if nothing is known.
+    #[schema(required)]
+    ifsc_hint: Option<String>,
+}
+
+/// A UPI address.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MaskedVpaDetails {
+    /// The handle, and two characters of a longer part before the `@`; of an address that names a bank account, its masked
+    /// number.
+    #[schema(example = "as***@okhdfcbank")]
+    vpa: String,
+    /// Whether the list of handles has the part behind the `@`.
+    handle_known: bool,
+    /// The bank account that the address names itself, with a masked number; absent for any other address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    bank_account: Option<NamedBankAccount>,
 }
 
 /// One validation of an account, without the name at the bank and the UTR.
@@ -155,36 +161,26 @@ impl MaskedAccountDetails {
     fn of(shown: AccountDetails, details: &Details) -> Self {
         let masked = details.masked();
         match shown {
-            AccountDetails::BankAccountDetails {
-                ifsc,
-                bank_code,
-                bank_name,
-                branch_name,
-                ifsc_listed,
-                ifsc_hint,
-                ..
-            } => Self::BankAccountDetails {
-                account_number: masked,
-                ifsc,
-                bank_code,
-                bank_name,
-                branch_name,
-                ifsc_listed,
-                ifsc_hint,
-            },
-            AccountDetails::VpaDetails {
-                handle_known,
-                bank_account,
-                ..
-            } => Self::VpaDetails {
+            AccountDetails::BankAccountDetails(bank) => {
+                Self::BankAccountDetails(MaskedBankAccountDetails {
+                    account_number: masked,
+                    ifsc: bank.ifsc,
+                    bank_code: bank.bank_code,
+                    bank_name: bank.bank_name,
+                    branch_name: bank.branch_name,
+                    ifsc_listed: bank.ifsc_listed,
+                    ifsc_hint: bank.ifsc_hint,
+                })
+            }
+            AccountDetails::VpaDetails(address) => Self::VpaDetails(MaskedVpaDetails {
                 // The masked address of a bank account begins with the masked number.
-                bank_account: bank_account.map(|named| NamedBankAccount {
+                bank_account: address.bank_account.map(|named| NamedBankAccount {
                     account_number: masked.split('@').next().unwrap_or_default().to_owned(),
                     ifsc: named.ifsc,
                 }),
                 vpa: masked,
-                handle_known,
-            },
+                handle_known: address.handle_known,
+            }),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The `validation` of an account: fields, schemas and words. A new field of a validation is added here.
 
+use chrono::{DateTime, Utc};
 use khata_domain::validation::{FailureCode, ValidationResult};
 use khata_domain::{
     AccountStatus, AccountType as PayeeAccountType, Method as GatewayMethod,
-    PendingReason as WaitReason,
+    PendingReason as WaitReason, ValidationId,
 };
 use khata_name_match::NameMatchResult as MatchResult;
 use khata_store::accounts::AccountRow;
@@ -81,6 +82,29 @@ named_schema! {
     pub(crate) FailureWord = enum_of("Why an account failed. `VALIDATION_UNAVAILABLE` says nothing about the account: no gateway responded before the deadline. `LIMIT_REACHED`, `IMPS_NOT_ENABLED`: no gateway could decide, and one said why. `ACCOUNT_BLOCKED`: blocked, or the gateway does not say whether blocked, frozen or closed.", FailureCode::ALL.iter().map(|one| one.as_str()));
     pub(crate) PendingReason = enum_of("Why a validation has no outcome yet. `QUEUED`: no worker has tried it. `AWAITING_GATEWAY_RESULT`: the gateway reports the outcome later. `CHECKING_PREVIOUS_ATTEMPT`: the response to a call was lost and is looked up. `RETRYING`: the last attempt failed for a temporary reason. `GATEWAY_UNAVAILABLE`: most calls to the gateway fail. `RATE_LIMITED`: a quota is used up. `OUTSIDE_GATEWAY_HOURS`: the gateway accepts calls at other hours. `BUDGET_EXHAUSTED`: it needs another penny drop, and those of this day are used up. `NO_GATEWAY_AVAILABLE`: no gateway of yours can validate these details now. `NAME_REVIEW`: the account is real, and a person decides about the holder's name.", WaitReason::ALL.iter().map(|one| one.as_str()));
     pub(crate) AccountType = enum_of("Type of the account, as the gateway reports it.", PayeeAccountType::ALL.iter().map(|one| one.as_str()));
+}
+
+impl Validation {
+    /// The first validation of an account that was stored at this time, before a worker tries it.
+    pub(crate) fn queued(id: ValidationId, at: DateTime<Utc>) -> Self {
+        Self {
+            id: id.to_string(),
+            gateway_id: None,
+            gateway_reference_id: None,
+            method: None,
+            name_at_bank: None,
+            name_match: None,
+            account_type: None,
+            utr: None,
+            failure: None,
+            pending_reason: Some(WaitReason::Queued),
+            next_attempt_at: Some(time(at)),
+            attempts: 0,
+            reused_from: None,
+            date_created: time(at),
+            date_completed: None,
+        }
+    }
 }
 
 /// The newest validation. A deleted account shows it only if a gateway was called, because it is not tried any more.

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::column::row;
 use super::statement::statement;
 use khata_domain::MerchantId;
 
@@ -77,6 +79,17 @@ impl Changes {
         Value::Object(self.0.clone())
     }
 
+    /// Returns the changes of a stored line, and without them what else identifies the changed object.
+    pub fn of_stored(detail: &Value) -> (Self, Value) {
+        let mut about = detail.clone();
+        let changes = about.as_object_mut().and_then(|it| it.remove("changes"));
+        let changes = match changes {
+            Some(Value::Object(changes)) => Self(changes),
+            _ => Self::default(),
+        };
+        (changes, about)
+    }
+
     /// Returns a line for each setting: `priority: 1 -> 2`.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|(name, change)| match change {
@@ -110,6 +123,71 @@ pub fn record(
     .run(connection)
 }
 
+row! {
+    /// A line of the audit log.
+    #[derive(Clone, Debug)]
+    pub struct AuditLine {
+        /// Begins with the time.
+        pub id: Uuid,
+        pub merchant_id: MerchantId,
+        pub merchant_name: String,
+        pub at: DateTime<Utc>,
+        /// The name that the command was given; `key:` and an id for a call of the merchant; khata-worker for a rule.
+        pub actor: String,
+        /// `gateway.set`
+        pub action: String,
+        /// Id of the changed object, or the prefix of a key.
+        pub subject: String,
+        /// [`Changes::of_stored`] reads it.
+        pub detail: Value,
+    }
+}
+
+/// Selects lines of the audit log; `None` selects all.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    pub merchant: Option<MerchantId>,
+    pub since: Option<DateTime<Utc>>,
+    pub until: Option<DateTime<Utc>>,
+    /// An action, or the word before its dot for all of a group.
+    pub action: Option<String>,
+    pub subject: Option<String>,
+    pub actor: Option<String>,
+    /// Only lines before the one with this id.
+    pub before: Option<Uuid>,
+}
+
+/// Lists lines of the audit log, the newest first. Of each merchant, one range of the primary key is read from its end, until `limit`
+/// lines fit the filter.
+pub fn newest(
+    connection: &mut PgConnection,
+    filter: &AuditFilter,
+    limit: i64,
+) -> QueryResult<Vec<AuditLine>> {
+    statement(
+        "select line.id, m.id as merchant_id, m.name as merchant_name, line.at, line.actor, line.action, line.subject, line.detail
+         from merchants m
+         cross join lateral (
+            select * from audit_log l
+            where l.merchant_id = m.id and ($1 is null or l.id < $1) and ($2 is null or l.at >= $2)
+              and ($3 is null or l.at < $3) and ($4 is null or l.action = $4 or starts_with(l.action, $4 || '.'))
+              and ($5 is null or l.subject = $5) and ($6 is null or l.actor = $6)
+            order by l.id desc limit $7
+         ) line
+         where $8 is null or m.id = $8
+         order by line.id desc limit $7",
+    )
+    .bind(filter.before)
+    .bind(filter.since)
+    .bind(filter.until)
+    .bind(filter.action.as_deref())
+    .bind(filter.subject.as_deref())
+    .bind(filter.actor.as_deref())
+    .bind(limit)
+    .bind(filter.merchant)
+    .load(connection)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +215,10 @@ mod tests {
             "{lines:?}"
         );
         assert!(Changes::between(&before, &before).is_empty());
+        let stored = json!({"gateway": "PAYU", "changes": changes.to_json()});
+        let about = json!({"gateway": "PAYU"});
+        assert_eq!(Changes::of_stored(&stored), (changes, about.clone()));
+        assert_eq!(Changes::of_stored(&about), (Changes::default(), about));
     }
 
     #[test]

@@ -46,7 +46,7 @@ columns! {
     Timestamptz: DateTime<Utc>;
     SqlUuid: uuid::Uuid, AccountId, CustomerId, EndpointId, EventId, GatewayAccountId, KeyId, MerchantId, ValidationId;
     Array<Text>: Vec<String>, Vec<EventName>;
-    Array<SqlUuid>: [AccountId], [EventId], [MerchantId], [ValidationId], Vec<AccountId>, Vec<ValidationId>;
+    Array<SqlUuid>: [AccountId], [EventId], [GatewayAccountId], [MerchantId], [ValidationId], Vec<AccountId>, Vec<ValidationId>;
 }
 
 macro_rules! tuples {

@@ -43,7 +43,6 @@ const SELECT: &str =
 /// A gateway account as the operator configures it: see [`GatewayAccount`].
 #[derive(Clone, Copy, Debug)]
 pub struct NewGatewayAccount<'a> {
-    /// Id for a new gateway account.
     pub id: GatewayAccountId,
     pub gateway_id: i16,
     pub reference_id: &'a str,
@@ -93,21 +92,33 @@ pub fn find_by_id(
         .optional()
 }
 
-/// Inserts a gateway account, or updates the one of the same gateway and reference; `sealed_credentials` must be encrypted
-/// by [`NewGatewayAccount::seal`].
-pub fn upsert(
+/// Reads a gateway account and locks its row until the transaction ends, so that a change misses no other change.
+pub fn lock(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    account: GatewayAccountId,
+) -> QueryResult<Option<GatewayAccount>> {
+    statement(format!(
+        "{SELECT} where merchant_id = $1 and id = $2 for update"
+    ))
+    .key(merchant, account)
+    .get_result(connection)
+    .optional()
+}
+
+/// Inserts a gateway account; `sealed_credentials` must be encrypted by [`NewGatewayAccount::seal`]. Returns `false`, and changes
+/// nothing, if the merchant has an account of the same gateway and reference.
+pub fn insert(
     connection: &mut PgConnection,
     merchant: MerchantId,
     new: &NewGatewayAccount<'_>,
     sealed_credentials: Option<Vec<u8>>,
-) -> QueryResult<()> {
+) -> QueryResult<bool> {
     statement(
         "insert into gateway_accounts (merchant_id, id, gateway_id, reference_id, priority, pinned_only, base_url,
             sealed_credentials, settings)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         on conflict (merchant_id, gateway_id, reference_id) do update
-         set priority = excluded.priority, pinned_only = excluded.pinned_only, base_url = excluded.base_url,
-            sealed_credentials = excluded.sealed_credentials, settings = excluded.settings, updated_at = now()",
+         on conflict (merchant_id, gateway_id, reference_id) do nothing",
     )
     .key(merchant, new.id)
     .bind(new.gateway_id)
@@ -117,6 +128,28 @@ pub fn upsert(
     .bind(new.base_url)
     .bind(sealed_credentials)
     .bind(new.settings)
+    .execute(connection)
+    .map(|inserted| inserted > 0)
+}
+
+/// Stores the configuration of an existing gateway account. Its gateway and reference stay; `sealed_credentials` as for [`insert`].
+pub fn update(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    account: &NewGatewayAccount<'_>,
+    sealed_credentials: Option<Vec<u8>>,
+) -> QueryResult<()> {
+    statement(
+        "update gateway_accounts
+         set priority = $1, pinned_only = $2, base_url = $3, sealed_credentials = $4, settings = $5, updated_at = now()
+         where merchant_id = $6 and id = $7",
+    )
+    .bind(account.priority)
+    .bind(account.pinned_only)
+    .bind(account.base_url)
+    .bind(sealed_credentials)
+    .bind(account.settings)
+    .key(merchant, account.id)
     .run(connection)
 }
 

@@ -1,5 +1,7 @@
 //! One account with its history, for operators. Reads no encrypted column, and not the merchant's reference for its customer.
 
+pub mod search;
+
 use std::ops::Deref;
 
 use chrono::{DateTime, TimeDelta, Utc};

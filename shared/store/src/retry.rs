@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::statement::statement;
+use khata_domain::ids::first_at;
 use khata_domain::validation::Outcome;
-use khata_domain::{ValidationKey, ValidationState};
+use khata_domain::{GatewayAccountId, MerchantId, ValidationId, ValidationKey, ValidationState};
 
 /// The result of [`retry_now`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,34 @@ pub enum RetryResult {
     Leased { until: DateTime<Utc> },
     /// The validation is final.
     Completed { outcome: Outcome },
+}
+
+/// Lists a merchant's validations that wait for a later time, in its order: those created since then and, with gateway accounts, those whose
+/// newest attempt was at one of them or that have no attempt. One that waits in a gateway account's queue or for a booked call is not
+/// among them: it continues by itself. Reads the index of open validations.
+pub fn waiting(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    gateway_accounts: Option<&[GatewayAccountId]>,
+    since: Option<DateTime<Utc>>,
+    limit: i64,
+) -> QueryResult<Vec<ValidationId>> {
+    let ids: Vec<(ValidationId, DateTime<Utc>)> = statement(
+        "select v.id, v.due_at from validations v
+         left join lateral (
+            select t.gateway_account_id from validation_attempts t
+            where t.merchant_id = v.merchant_id and t.validation_id = v.id order by t.number desc limit 1
+         ) newest on true
+         where v.merchant_id = $1 and v.completed_at is null and v.state = 'WAITING' and v.due_at > now() and v.id >= $2
+           and v.queued_gateway_account_id is null and coalesce(v.slot_at <= now(), true)
+           and ($3 is null or newest.gateway_account_id is null or newest.gateway_account_id = any($3))
+         order by v.due_at, v.id limit $4",
+    )
+    .key(merchant, since.map_or(uuid::Uuid::nil(), first_at))
+    .bind(gateway_accounts)
+    .bind(limit)
+    .tuples(connection)?;
+    Ok(ids.into_iter().map(|(id, _)| id).collect())
 }
 
 /// Makes an open validation due now, unless a worker holds it; `None` if there is no such validation. Call it in a

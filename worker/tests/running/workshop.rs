@@ -329,7 +329,9 @@ impl Workshop {
     pub(crate) fn add_gateway(&mut self, gateway: &NewGatewayAccount<'_>, credentials: &str) {
         let merchant = self.merchant;
         let sealed = gateway.seal(&self.keyring, merchant, credentials.as_bytes());
-        gateway_accounts::upsert(&mut self.connection, merchant, gateway, Some(sealed)).unwrap();
+        let inserted =
+            gateway_accounts::insert(&mut self.connection, merchant, gateway, Some(sealed));
+        assert!(inserted.unwrap());
     }
 
     /// Disables the DUMMY gateway account, so that nothing goes there instead.
@@ -484,7 +486,7 @@ fn merchant_with_dummy(
         base_url: None,
         settings: &serde_json::json!({}),
     };
-    gateway_accounts::upsert(connection, merchant, &gateway, None).unwrap();
+    gateway_accounts::insert(connection, merchant, &gateway, None).unwrap();
     (merchant, gateway.id)
 }
 

@@ -1,6 +1,8 @@
+use super::metadata::MAX_METADATA_OF_CALL;
 use super::*;
 use crate::decode::decode;
-use crate::error::FieldFault;
+use crate::error::{FaultCode, FieldFault};
+use crate::schema::{MAX_METADATA_BYTES, MAX_METADATA_KEY, MAX_METADATA_VALUE};
 
 fn read(body: &str) -> Result<CreateRequest, ApiError> {
     let content_type = if body.starts_with('{') {
@@ -19,6 +21,67 @@ fn faults(body: &str) -> Vec<String> {
             .map(|fault: FieldFault| fault.field_name)
             .collect(),
         other => panic!("{body}: {other:?}"),
+    }
+}
+
+#[test]
+fn each_fault_has_its_code() {
+    let long = format!("{BANK_FORM}&metadata.a={}", "x".repeat(501));
+    let name = format!(
+        "ifsc=AABF0008032&account_number=026291800001191&beneficiary_name={}",
+        "x".repeat(121)
+    );
+    for (body, code) in [
+        ("ifsc=AABF0008032", FaultCode::Required),
+        ("command=create", FaultCode::Required),
+        ("vpa=asha@upi&nmae=x", FaultCode::Unknown),
+        ("vpa=asha@upi&vpa=asha@upi", FaultCode::Duplicate),
+        (
+            r#"{"vpa":"asha@upi","vpa":"asha@upi"}"#,
+            FaultCode::Duplicate,
+        ),
+        (
+            r#"upi_details=[{"vpa":"asha@upi"},{"vpa":"ASHA@upi"}]"#,
+            FaultCode::Duplicate,
+        ),
+        (
+            r#"{"ifsc":"AABF0008032","account_number":26291800001191}"#,
+            FaultCode::Type,
+        ),
+        (r#"{"upi_details":"asha@upi"}"#, FaultCode::Type),
+        ("vpa=asha", FaultCode::Format),
+        ("vpa=asha@upi&fresh=yes", FaultCode::Format),
+        ("vpa=asha@upi&gateway_id=DUMMY", FaultCode::Format),
+        (&name, FaultCode::TooLong),
+        (&long, FaultCode::TooLong),
+        ("vpa=asha@upi&gateway_id=0", FaultCode::OutOfRange),
+        (
+            "vpa=asha@upi&consent.obtained=true&consent.purpose=p&consent.timestamp=2100-01-01T00:00:00Z",
+            FaultCode::OutOfRange,
+        ),
+        (
+            "ifsc=AABF0008032&account_number=026291800001191&beneficiary_name=undefined",
+            FaultCode::Placeholder,
+        ),
+        ("vpa=asha@upi&wait_seconds=5", FaultCode::Conflict),
+        (
+            "vpa=asha@upi&gateway_reference_id=main",
+            FaultCode::Conflict,
+        ),
+        ("upi_details=[{", FaultCode::Encoding),
+        (
+            "upi_details[][vpa]=asha@upi&upi_details[0][vpa]=b1@upi",
+            FaultCode::Encoding,
+        ),
+        ("vpa=%ff", FaultCode::Encoding),
+        ("{", FaultCode::Encoding),
+    ] {
+        match read(body) {
+            Err(ApiError::Invalid(faults)) => {
+                assert_eq!(faults[0].code, code, "{body}: {faults:?}");
+            }
+            other => panic!("{body}: {other:?}"),
+        }
     }
 }
 

@@ -100,12 +100,12 @@ fn a_bad_endpoint_is_refused_with_its_field() {
         (
             FORM,
             "url=hooks.example.com",
-            "url: the URL must be absolute",
+            "url: is refused: the URL must be absolute",
         ),
         (
             FORM,
             "url=http://hooks.example.com",
-            "url: the URL must begin with https://",
+            "url: is refused: the URL must begin with https://",
         ),
         (FORM, "url=https://10.0.0.1/", "url: "),
         (
@@ -116,7 +116,7 @@ fn a_bad_endpoint_is_refused_with_its_field() {
         (
             FORM,
             "url=https://a.example/&event_names=ACTIVE",
-            "event_names: ACTIVE is not the name of an event: did you mean CUSTOMER_ACCOUNT_ACTIVE?",
+            "event_names: has ACTIVE, which is not the name of an event: did you mean CUSTOMER_ACCOUNT_ACTIVE?",
         ),
         (
             FORM,

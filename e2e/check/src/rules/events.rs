@@ -128,14 +128,15 @@ pub(crate) fn cursor_in_order(history: &History, findings: &mut Findings) {
             .pointer("/content/customer_account/version")
             .and_then(Value::as_u64)
             .unwrap_or_default();
-        let before = newest.entry(text(event, ACCOUNT)).or_default();
-        findings.check(version > *before, || {
+        let Some(before) = newest.insert(text(event, ACCOUNT), version) else {
+            continue;
+        };
+        findings.check(version > before, || {
             format!(
                 "{} of {} has version {version} and comes after {before}",
                 text(event, "/id"),
                 text(event, ACCOUNT)
             )
         });
-        *before = version;
     }
 }

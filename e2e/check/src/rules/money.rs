@@ -65,16 +65,11 @@ pub(crate) fn reference_paid_once(history: &History, findings: &mut Findings) {
 /// Returns the number of attempts that may pay a further rupee: flagged ones, and those after an attempt whose result is known
 /// and no outcome.
 fn permitted_again(attempts: &[&AttemptRow]) -> usize {
-    let is_known = |attempt: &AttemptRow| match attempt.class.as_deref() {
-        Some("INCONCLUSIVE") => true,
-        Some("RETRYABLE") => attempt.gateway_reference.is_some(),
-        _ => false,
-    };
     let after_known = attempts.iter().map(|attempt| attempt.number);
     let after_known = after_known.filter(|number| {
         attempts
             .iter()
-            .any(|before| before.number + 1 == *number && is_known(before))
+            .any(|before| before.number + 1 == *number && before.is_known())
     });
     let flagged = attempts.iter();
     let flagged = flagged.filter(|attempt| attempt.possible_double_drop);

@@ -11,7 +11,10 @@ pub(crate) fn same_key_same_reply(history: &History, findings: &mut Findings) {
     let calls = history.calls.iter();
     for call in calls.filter(|call| call.status == Some(200)) {
         let Some(key) = &call.key else { continue };
-        let known = *first.entry(key).or_insert(call);
+        let Some(known) = first.get(key.as_str()) else {
+            first.insert(key, call);
+            continue;
+        };
         findings.check(known.reply == call.reply, || {
             format!(
                 "the key {key} got two replies: {} and {}",

@@ -16,6 +16,25 @@ fn a_history_that_checks_nothing_does_not_pass() {
 }
 
 #[test]
+fn the_first_call_with_a_key_is_no_repetition() {
+    let mut records = good();
+    let repetition = place(&records, "call", "began", &json!(11_000));
+    records.remove(repetition);
+    let verdict = Verdict::of(&history(&records).unwrap());
+    assert_eq!(verdict.vacuous(), ["same-key-same-reply"]);
+    assert_eq!(verdict.exit_status(), 2, "{verdict}");
+}
+
+#[test]
+fn faults_without_effect_are_counted_apart() {
+    let mut records = good();
+    let place = place(&records, "fault", "hits", &json!(1));
+    records[place]["hits"] = json!(0);
+    let verdict = Verdict::of(&history(&records).unwrap()).to_string();
+    assert!(verdict.contains("1 faults (1 without effect)"), "{verdict}");
+}
+
+#[test]
 fn a_truncated_or_foreign_history_is_unreadable() {
     let error = |text: &str| format!("{:#}", History::parse(text).unwrap_err());
     let lines: Vec<String> = good().iter().map(Value::to_string).collect();
@@ -25,7 +44,7 @@ fn a_truncated_or_foreign_history_is_unreadable() {
     assert!(error("{\"kind\":\"end\",\"records\":1}").contains("not `run`"));
     assert!(error("[]").contains("line 1"));
     let mut other = good();
-    other[0]["format"] = json!(2);
+    other[0]["format"] = json!(1);
     assert!(history(&other).unwrap_err().to_string().contains("format"));
 }
 
@@ -61,6 +80,48 @@ fn another_outcome_than_the_script_dictates_is_found() {
     assert_eq!(
         violated("validation", "id", &json!("v1"), gave_up),
         ["outcome-as-scripted"]
+    );
+}
+
+/// Ends a validation with `ATTEMPTS_EXHAUSTED`, after two attempts with these classes.
+fn exhausted(validation: &str, classes: [Value; 2]) -> Vec<&'static str> {
+    violated_by(|records| {
+        let row = place(records, "validation", "id", &json!(validation));
+        records[row]["outcome"] = json!("UNAVAILABLE");
+        records[row]["failure_code"] = json!("ATTEMPTS_EXHAUSTED");
+        let first = place(records, "attempt", "validation", &json!(validation));
+        let mut second = records[first].clone();
+        second["number"] = json!(2);
+        second["reference"] = json!(format!("kh{validation}_02"));
+        let [class, next] = classes;
+        records[first]["class"] = class;
+        second["class"] = next;
+        records.push(second);
+    })
+}
+
+#[test]
+fn an_end_without_two_lost_attempts_is_found() {
+    let lost = || json!(null);
+    assert!(exhausted("v3", [lost(), lost()]).is_empty());
+    for known in ["INCONCLUSIVE", "RETRYABLE"] {
+        assert_eq!(
+            exhausted("v3", [lost(), json!(known)]),
+            ["outcome-as-scripted"]
+        );
+    }
+}
+
+#[test]
+fn a_status_that_is_not_that_of_the_newest_outcome_is_found() {
+    assert_eq!(
+        exhausted("v2", [json!(null), json!(null)]),
+        ["status-fits-outcome"],
+        "the account is ACTIVE"
+    );
+    assert!(
+        exhausted("v1", [json!(null), json!(null)]).is_empty(),
+        "it is not the newest validation"
     );
 }
 
@@ -263,9 +324,15 @@ fn events_out_of_order_are_found() {
 
 #[test]
 fn an_event_that_no_receiver_accepted_is_found() {
-    let refused = |receipt: &mut Value| receipt["status"] = json!(500);
-    let found = violated("receipt", "id", &json!("evt_6"), refused);
-    assert_eq!(found, ["webhook-delivered"]);
+    let found = |all_delivered: bool| {
+        violated_by(|records| {
+            let refused = place(records, "receipt", "id", &json!("evt_6"));
+            records[refused]["status"] = json!(500);
+            records[0]["all_delivered"] = json!(all_delivered);
+        })
+    };
+    assert_eq!(found(true), ["webhook-delivered"]);
+    assert!(found(false).is_empty(), "the run ended before the retry");
 }
 
 #[test]
@@ -319,19 +386,19 @@ fn an_unexplained_duplicate_is_found() {
         again["attempt"] = json!(2);
         again
     };
-    let far = again(60_000);
-    let found = violated_by(|records| {
-        // The fault is long over.
-        let place = place(records, "fault", "name", &json!("worker killed"));
-        records[place]["began"] = json!(1_000);
-        records[place]["healed"] = json!(1_100);
-        records.push(far);
-    });
-    assert!(found.contains(&"webhook-duplicates"), "{found:?}");
+    let found = |fault: Value| violated_by(|records| records.extend([fault, again(60_000)]));
+    let accepted_at = 26_005;
     assert!(
-        violated_by(|records| records.push(again(26_500))).is_empty(),
-        "a fault explains it"
+        found(fault(accepted_at + 2_000, false, true)).is_empty(),
+        "the result may be lost"
     );
+    for (fault, why) in [
+        (fault(accepted_at + 2_000, false, false), "of a gateway"),
+        (fault(accepted_at + 6_000, false, true), "too late"),
+        (fault(accepted_at - 6_000, false, true), "too early"),
+    ] {
+        assert_eq!(found(fault), ["webhook-duplicates"], "{why}");
+    }
 }
 
 #[test]

@@ -35,6 +35,15 @@ impl DeliveryRepair {
         Self::EndIsFinal,
         Self::WrittenWithChange,
     ];
+
+    /// Returns the property that the deliveries without this repair must break.
+    pub fn broken_without(self) -> &'static str {
+        match self {
+            Self::InOrder => "an endpoint gets the events of an account in order",
+            Self::LostRepeated | Self::WrittenWithChange => "every event is delivered",
+            Self::EndIsFinal => "a delivery that ended stays ended",
+        }
+    }
 }
 
 /// One configuration of the deliveries.

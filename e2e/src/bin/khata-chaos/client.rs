@@ -28,6 +28,13 @@ impl Target {
         }
     }
 
+    /// Gives the clients another key. Returns the one before.
+    pub(crate) fn set_key(&self, key: &str) -> String {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let api = inner.1.with_key(key);
+        std::mem::replace(&mut inner.1, api).key
+    }
+
     pub(crate) fn set_urls(&self, urls: Vec<String>) {
         self.inner.write().unwrap_or_else(PoisonError::into_inner).0 = urls;
     }
@@ -47,8 +54,6 @@ pub(crate) struct Client {
     pub(crate) history: History,
     /// Number of the next `khata-api` process to call.
     turn: usize,
-    /// A key of its own, in place of the merchant's first one.
-    pub(crate) key: Option<String>,
 }
 
 /// A call before it is made.
@@ -108,17 +113,13 @@ impl Client {
             target: target.clone(),
             history: history.clone(),
             turn,
-            key: None,
         }
     }
 
     /// Makes the call once.
     pub(crate) async fn try_once(&mut self, planned: &Planned) -> Result<HttpReply> {
         self.turn += 1;
-        let mut api = self.target.api(self.turn);
-        if let Some(key) = &self.key {
-            api = api.with_key(key);
-        }
+        let api = self.target.api(self.turn);
         let began = now();
         let reply = api.send(planned.request(&api)).await;
         let ended = now();

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use khata_e2e::Database;
@@ -20,6 +20,21 @@ struct Inner {
     records: usize,
     /// The first error of a write.
     failed: Option<std::io::Error>,
+    /// Nothing follows the record `end`.
+    has_ended: bool,
+}
+
+impl Inner {
+    fn add(&mut self, kind: &str, mut record: Value) {
+        if self.has_ended {
+            return;
+        }
+        record["kind"] = kind.into();
+        self.records += 1;
+        if let Err(error) = writeln!(self.file, "{record}") {
+            self.failed.get_or_insert(error);
+        }
+    }
 }
 
 /// Returns the time in milliseconds since 1970.
@@ -37,38 +52,34 @@ impl History {
             path: path.to_owned(),
             records: 0,
             failed: None,
+            has_ended: false,
         };
         let history = Self(Arc::new(Mutex::new(inner)));
         history.add("run", run);
         Ok(history)
     }
 
-    /// Appends a record of this kind.
-    pub(crate) fn add(&self, kind: &str, mut record: Value) {
-        record["kind"] = kind.into();
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.records += 1;
-        if let Err(error) = writeln!(inner.file, "{record}") {
-            inner.failed.get_or_insert(error);
-        }
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a fault that was healed now.
-    pub(crate) fn fault(&self, name: &str, began: u64, within: u64, calls_may_fail: bool) {
-        self.add(
-            "fault",
-            json!({"name": name, "began": began, "healed": now(), "within": within, "calls_may_fail": calls_may_fail}),
-        );
+    /// Appends a record of this kind. A record that comes after the end is left out.
+    pub(crate) fn add(&self, kind: &str, record: Value) {
+        self.lock().add(kind, record);
     }
 
-    /// Adds the rows of the database and the ledger of the gateways, and ends the history. Returns the file's path.
+    /// Adds the rows of the database and the ledger of the gateways, and ends the history. Nothing may change the rows any more.
+    /// Returns the file's path.
     pub(crate) fn end(&self, database: &Database, ledger: &Path) -> Result<PathBuf> {
-        for (kind, query) in ROWS {
-            for row in database.texts(query)? {
-                let mut row = serde_json::from_str(&row)?;
-                show_ids(kind, &mut row);
-                self.add(kind, row);
-            }
+        let mut inner = self.lock();
+        // One statement: all rows are of one moment.
+        let queries = ROWS.map(|(kind, query)| {
+            format!("select json_build_array('{kind}', value) from ({query}) as found (value)")
+        });
+        for row in database.texts(&queries.join(" union all "))? {
+            let (kind, mut row): (String, Value) = serde_json::from_str(&row)?;
+            show_ids(&kind, &mut row);
+            inner.add(&kind, row);
         }
         let drops = std::fs::read_to_string(ledger)
             .with_context(|| format!("the ledger {}", ledger.display()))?;
@@ -77,15 +88,11 @@ impl History {
             let at = drop["at"].as_str().unwrap_or_default();
             let at = chrono::DateTime::parse_from_rfc3339(at)?.timestamp_millis();
             drop["at"] = at.into();
-            self.add("drop", drop);
+            inner.add("drop", drop);
         }
-        let records = 1 + self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .records;
-        self.add("end", json!({ "records": records }));
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = inner.records + 1;
+        inner.add("end", json!({ "records": records }));
+        inner.has_ended = true;
         if let Some(error) = inner.failed.take() {
             return Err(error).context("the history is incomplete");
         }

@@ -1,18 +1,20 @@
 //! The faults that a scenario injects into a run.
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+mod gateways;
+mod postgres;
+mod processes;
 
-use anyhow::{Context, Result};
-use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection};
-use khata_e2e::{Behaviour, Errors, SandboxGateway, Signal, TIMEOUT, send};
+use std::sync::atomic::Ordering;
+
+use anyhow::Result;
+use khata_e2e::Signal;
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::history::now;
+use crate::random::Random;
 use crate::run::{LEASE_SECONDS, Run};
 use crate::servers::Servers;
-use crate::steps::disable;
 
 /// A fault, or a change by an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub(crate) enum Injection {
     DisableGateway,
     ReceiverDown,
     RotateKeyring,
+    /// The merchant takes a new API key, and the old one is revoked.
+    RevokeKey,
 }
 
 use Injection as I;
@@ -88,240 +92,118 @@ pub(crate) const MIXED: &[Injection] = &[
     I::DelayRequests,
     I::DisableGateway,
     I::ReceiverDown,
+    I::RevokeKey,
 ];
+
+/// Number of times that a fault is produced until it has an effect.
+const TRIES: usize = 3;
+/// The generator of the first fault; those before belong to other parts of a run.
+const FIRST_FAULT: u64 = 100;
+
+/// The effect of a fault.
+struct Effect {
+    /// Maximum time after its end within which everything works again, in milliseconds.
+    within: u64,
+    /// Number of processes, connections, calls or rows that it hit; 0: it had no effect.
+    hits: u64,
+}
+
+impl Effect {
+    const fn new(within: u64, hits: u64) -> Self {
+        Self { within, hits }
+    }
+}
 
 impl Injection {
     /// Returns whether calls of the API may fail meanwhile. While old processes stop, a client may still have their addresses.
     fn stops_calls(self) -> bool {
         matches!(
             self,
-            I::KillApi
-                | I::PauseApi
-                | I::RestartAll
-                | I::RotateKeyring
-                | I::KillPostgres
+            I::KillApi | I::PauseApi | I::RestartAll | I::RotateKeyring | I::SlowCommits
+        ) || self.stops_postgres()
+    }
+
+    /// Returns whether results of webhooks may be lost meanwhile. A worker that gets SIGTERM stores them before it ends.
+    fn loses_webhook_results(self) -> bool {
+        matches!(self, I::KillWorker | I::PauseWorker(_) | I::FreezeCalls) || self.stops_postgres()
+    }
+
+    fn stops_postgres(self) -> bool {
+        matches!(
+            self,
+            I::KillPostgres
                 | I::StopPostgres
                 | I::KillBackends
                 | I::ResetPostgres
                 | I::HangPostgres
-                | I::SlowCommits
                 | I::SilencePostgres
         )
     }
 }
 
 impl Run {
-    /// Injects the fault, heals it, and records both.
+    /// Injects the fault, heals it, and records both; again if it had no effect.
     pub(crate) async fn inject(&mut self, injection: Injection) -> Result<()> {
-        let began = now();
-        let within = match injection {
-            I::KillWorker => self.kill_worker().await?,
-            I::PauseWorker(seconds) => self.pause_worker(seconds).await?,
-            I::FreezeCalls => self.freeze_calls().await?,
-            I::KillApi => self.kill_api().await?,
-            I::PauseApi => self.pause_api().await?,
-            I::RestartAll => self.restart_all().await?,
-            I::KillPostgres => self.restart_server("POSTGRES", Signal::KILL).await?,
-            I::StopPostgres => self.restart_server("POSTGRES", Signal::QUIT).await?,
-            I::KillBroker => self.restart_server("RABBITMQ", Signal::KILL).await?,
+        // A generator of its own: repetitions must not change the faults after it.
+        self.random = Random::of(self.start_of().seed, FIRST_FAULT + self.injected);
+        self.injected += 1;
+        for _ in 0..TRIES {
+            let began = now();
+            let Effect { within, hits } = self.produce(injection).await?;
+            self.history.add(
+                "fault",
+                json!({"name": format!("{injection:?}"), "began": began, "healed": now(), "within": within,
+                    "calls_may_fail": injection.stops_calls(),
+                    "webhooks_may_repeat": injection.loses_webhook_results(), "hits": hits}),
+            );
+            self.hits += hits;
+            if hits > 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn produce(&mut self, injection: Injection) -> Result<Effect> {
+        match injection {
+            I::KillWorker => self.kill_worker().await,
+            I::PauseWorker(seconds) => self.pause_worker(seconds).await,
+            I::FreezeCalls => self.freeze_calls().await,
+            I::KillApi => self.kill_api().await,
+            I::PauseApi => self.pause_api().await,
+            I::RestartAll => self.restart_all().await,
+            I::KillPostgres => self.restart_server("POSTGRES", Signal::KILL).await,
+            I::StopPostgres => self.restart_server("POSTGRES", Signal::QUIT).await,
+            I::KillBroker => self.restart_server("RABBITMQ", Signal::KILL).await,
             I::WipeBroker => {
                 Servers::from_environment()?.wipe_broker().await?;
-                RECONNECTED
+                Ok(Effect::new(RECONNECTED, 1))
             }
-            I::KillBackends | I::ResetPostgres => self.reset_connections(injection).await?,
-            I::HangPostgres => self.hang_postgres().await?,
-            I::SlowCommits => self.slow_commits().await?,
-            I::SilencePostgres => {
-                self.stack.proxies()?.postgres.hang_open_connections();
-                sleep(Duration::from_secs(15)).await;
-                self.stack.proxies()?.postgres.restore();
-                RECONNECTED
-            }
-            I::IdleTransaction => self.idle_transaction().await?,
-            I::CutBroker | I::HangBroker => self.lose_broker(injection).await?,
-            I::LoseResponses | I::SlowGateways => self.disturb_gateways(injection).await?,
-            I::DelayRequests => self.delay_requests().await?,
-            I::DisableGateway => self.disable_gateway().await?,
-            I::ReceiverDown => {
-                let receiver = &self.receivers[1];
-                receiver.is_down.store(true, Ordering::Relaxed);
-                sleep(self.random.milliseconds(3_000, 7_000)).await;
-                receiver.is_down.store(false, Ordering::Relaxed);
-                0
-            }
-            I::RotateKeyring => self.rotate_keyring().await?,
-        };
-        let name = format!("{injection:?}");
-        self.history
-            .fault(&name, began, within, injection.stops_calls());
-        Ok(())
-    }
-
-    async fn kill_worker(&mut self) -> Result<u64> {
-        let place = self.random.below(self.stack.workers.len());
-        self.stack.workers.remove(place).process.kill()?;
-        sleep(self.random.milliseconds(0, 1_500)).await;
-        self.start_worker().await?;
-        Ok(RESCUED)
-    }
-
-    async fn start_worker(&mut self) -> Result<()> {
-        let url = self.stack.start_worker().await?.url.clone();
-        self.stack.wait_until_ready(&url).await
-    }
-
-    async fn pause_worker(&mut self, seconds: u64) -> Result<u64> {
-        let place = self.random.below(self.stack.workers.len());
-        let pid = self.stack.workers[place].process.pid();
-        send(Signal::STOP, pid)?;
-        sleep(Duration::from_secs(seconds)).await;
-        send(Signal::CONT, pid)?;
-        Ok(RESCUED)
-    }
-
-    async fn freeze_calls(&mut self) -> Result<u64> {
-        let slow = Behaviour {
-            latency_ms: 900,
-            ..Behaviour::default()
-        };
-        self.set_behaviour(slow).await?;
-        sleep(Duration::from_secs(2)).await;
-        let within = self.pause_worker(LEASE_SECONDS + 6).await?;
-        self.set_behaviour(Behaviour::default()).await?;
-        Ok(within)
-    }
-
-    async fn set_behaviour(&self, behaviour: Behaviour) -> Result<()> {
-        for gateway in self.start_of().gateways {
-            let sandbox = &self.stack.sandbox;
-            sandbox.set_behaviour_of(gateway, behaviour).await?;
+            I::KillBackends => self.kill_backends().await,
+            I::ResetPostgres => self.reset_postgres().await,
+            I::HangPostgres => self.hang_postgres().await,
+            I::SlowCommits => self.slow_commits().await,
+            I::SilencePostgres => self.silence_postgres().await,
+            I::IdleTransaction => self.idle_transaction().await,
+            I::CutBroker | I::HangBroker => self.lose_broker(injection).await,
+            I::LoseResponses | I::SlowGateways => self.disturb_gateways(injection).await,
+            I::DelayRequests => self.delay_requests().await,
+            I::DisableGateway => self.disable_gateway().await,
+            I::ReceiverDown => self.stop_receiver().await,
+            I::RotateKeyring => self.rotate_keyring().await,
+            I::RevokeKey => self.revoke_key().await,
         }
-        Ok(())
     }
 
-    /// Gives the clients the addresses of the API.
-    fn publish_urls(&self) {
-        let urls = self.stack.apis.iter().map(|api| api.url.clone());
-        self.target.set_urls(urls.collect());
-    }
-
-    async fn start_api(&mut self) -> Result<()> {
-        let url = self.stack.start_api().await?.url.clone();
-        self.stack.wait_until_ready(&url).await?;
-        self.publish_urls();
-        Ok(())
-    }
-
-    async fn kill_api(&mut self) -> Result<u64> {
-        let place = self.random.below(self.stack.apis.len());
-        let mut api = self.stack.apis.remove(place);
-        api.process.kill()?;
-        self.publish_urls();
-        self.start_api().await?;
-        Ok(5_000)
-    }
-
-    async fn pause_api(&mut self) -> Result<u64> {
-        let place = self.random.below(self.stack.apis.len());
-        let pid = self.stack.apis[place].process.pid();
-        send(Signal::STOP, pid)?;
-        sleep(self.random.milliseconds(4_000, 10_000)).await;
-        send(Signal::CONT, pid)?;
-        Ok(10_000)
-    }
-
-    async fn restart_all(&mut self) -> Result<u64> {
-        for _ in 0..self.stack.apis.len() {
-            let mut old = self.stack.apis.remove(0);
-            self.start_api().await?;
-            old.process.terminate()?;
-            old.process.wait(TIMEOUT).await?;
-        }
-        for _ in 0..self.stack.workers.len() {
-            let mut old = self.stack.workers.remove(0);
-            self.start_worker().await?;
-            old.process.terminate()?;
-            old.process.wait(TIMEOUT).await?;
-        }
-        Ok(RESCUED)
-    }
-
-    async fn restart_server(&mut self, name: &str, signal: Signal) -> Result<u64> {
+    async fn restart_server(&mut self, name: &str, signal: Signal) -> Result<Effect> {
         let servers = Servers::from_environment()?;
         servers.signal(name, signal)?;
         sleep(self.random.milliseconds(300, 2_000)).await;
         servers.start().await?;
-        Ok(RECONNECTED)
+        Ok(Effect::new(RECONNECTED, 1))
     }
 
-    async fn reset_connections(&mut self, injection: Injection) -> Result<u64> {
-        for _ in 0..8 {
-            if injection == I::ResetPostgres {
-                self.stack.proxies()?.postgres.restore();
-            } else {
-                self.kill_backends()?;
-            }
-            sleep(self.random.milliseconds(40, 700)).await;
-        }
-        Ok(RECONNECTED)
-    }
-
-    async fn hang_postgres(&mut self) -> Result<u64> {
-        for _ in 0..5 {
-            self.stack.proxies()?.postgres.hang();
-            sleep(self.random.milliseconds(3_000, 4_500)).await;
-            self.stack.proxies()?.postgres.thaw();
-            sleep(self.random.milliseconds(500, 1_500)).await;
-        }
-        Ok(RECONNECTED)
-    }
-
-    /// A deferred trigger runs in COMMIT.
-    async fn slow_commits(&mut self) -> Result<u64> {
-        let database = &self.stack.database;
-        database.execute(
-            "create function slow_commit() returns trigger language plpgsql as $$
-             begin
-                -- Once in a transaction, however many accounts it stores.
-                if current_setting('khata.slow', true) is distinct from 'yes' then
-                    perform set_config('khata.slow', 'yes', true), pg_sleep(3);
-                end if;
-                return null;
-             end $$;
-             create constraint trigger slow_commit after insert on customer_accounts
-                deferrable initially deferred for each row execute function slow_commit()",
-        )?;
-        sleep(self.random.milliseconds(8_000, 10_000)).await;
-        database.execute(
-            "drop trigger slow_commit on customer_accounts; drop function slow_commit()",
-        )?;
-        Ok(RECONNECTED)
-    }
-
-    /// Ends every backend of the services. A role may end only its own.
-    fn kill_backends(&self) -> Result<()> {
-        for role in ["khata_api", "khata_worker"] {
-            let mut url = self.stack.database.url.clone();
-            url.set_username(role)
-                .ok()
-                .context("a URL without a user")?;
-            PgConnection::establish(url.as_str())?.batch_execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity
-                 where datname = current_database() and usename = current_user and pid <> pg_backend_pid()",
-            )?;
-        }
-        Ok(())
-    }
-
-    async fn idle_transaction(&mut self) -> Result<u64> {
-        let mut connection = self.stack.database.connect()?;
-        connection.batch_execute("begin; select pg_current_xact_id()")?;
-        sleep(self.random.milliseconds(8_000, 15_000)).await;
-        connection.batch_execute("rollback")?;
-        Ok(5_000)
-    }
-
-    async fn lose_broker(&mut self, injection: Injection) -> Result<u64> {
+    async fn lose_broker(&mut self, injection: Injection) -> Result<Effect> {
         let broker = &self.stack.proxies()?.broker;
         if injection == I::CutBroker {
             broker.cut();
@@ -330,60 +212,17 @@ impl Run {
         }
         sleep(self.random.milliseconds(4_000, 9_000)).await;
         broker.restore();
-        Ok(RECONNECTED)
+        let processes = self.stack.apis.len() + self.stack.workers.len();
+        Ok(Effect::new(RECONNECTED, processes as u64))
     }
 
-    async fn disturb_gateways(&mut self, injection: Injection) -> Result<u64> {
-        let behaviour = if injection == I::LoseResponses {
-            Behaviour {
-                reset_rate: 0.25,
-                hang_rate: 0.1,
-                error_rate: 0.2,
-                errors: Errors::Either,
-                latency_ms: 50,
-                ..Behaviour::default()
-            }
-        } else {
-            Behaviour {
-                latency_ms: 2_600 + self.random.below(700) as u64,
-                ..Behaviour::default()
-            }
-        };
-        self.set_behaviour(behaviour).await?;
-        sleep(self.random.milliseconds(5_000, 9_000)).await;
-        self.set_behaviour(Behaviour::default()).await?;
-        Ok(RECOVERED)
-    }
-
-    async fn delay_requests(&mut self) -> Result<u64> {
-        let gateway = &self.stack.proxies()?.gateway;
-        gateway.hang_open_connections();
-        sleep(self.random.milliseconds(4_000, 8_000)).await;
-        gateway.thaw();
-        Ok(RECOVERED)
-    }
-
-    async fn disable_gateway(&mut self) -> Result<u64> {
-        let name = self.start_of().gateways.first().context("no gateway")?;
-        let gateway = SandboxGateway::named(name);
-        disable(&self.stack, gateway.name, gateway.reference_id)?;
-        sleep(self.random.milliseconds(6_000, 10_000)).await;
-        let account = ["--merchant", "e2e", "--gateway", gateway.name];
-        let account = [&account[..], &["--reference-id", gateway.reference_id]].concat();
-        self.stack
-            .command(&[&["gateway", "enable"], &account[..]].concat())?;
-        Ok(RECOVERED)
-    }
-
-    /// Adds a key, makes it the primary one and re-encrypts everything, with the restarts that docs/security.md asks for.
-    async fn rotate_keyring(&mut self) -> Result<u64> {
-        let file = self.stack.keyring_file().to_string_lossy().into_owned();
-        for step in ["add", "promote"] {
-            self.stack
-                .command(&["keyring", step, "--output", &file, "--force"])?;
-            self.restart_all().await?;
-        }
-        self.stack.command(&["keyring", "rotate"])?;
-        Ok(RESCUED)
+    async fn stop_receiver(&mut self) -> Result<Effect> {
+        let receiver = &self.receivers[1];
+        let before = receiver.refused.load(Ordering::Relaxed);
+        receiver.is_down.store(true, Ordering::Relaxed);
+        sleep(self.random.milliseconds(3_000, 7_000)).await;
+        receiver.is_down.store(false, Ordering::Relaxed);
+        let refused = receiver.refused.load(Ordering::Relaxed) - before;
+        Ok(Effect::new(0, refused))
     }
 }

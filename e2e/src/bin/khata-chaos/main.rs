@@ -89,19 +89,20 @@ async fn main() -> ExitCode {
         }
     };
     let began = Instant::now();
-    let mut failed = Vec::new();
+    let mut runs = Vec::new();
     let mut seed = arguments.seed;
     loop {
         for name in &arguments.scenarios {
-            if !run(name, seed, arguments.mutants).await {
-                failed.push((name, seed));
-            }
+            runs.push(run(name, seed, arguments.mutants).await);
         }
         match arguments.soak {
             Some(time) if began.elapsed() < time => seed += 1,
             _ => break,
         }
     }
+    print_table(&runs, began.elapsed());
+    let failed = runs.iter().filter(|run| !run.is_good);
+    let failed: Vec<&Finished<'_>> = failed.collect();
     if failed.is_empty() {
         if arguments.mutants {
             println!("khata-chaos: every deliberate fault was found");
@@ -116,14 +117,36 @@ async fn main() -> ExitCode {
     } else {
         "chaos"
     };
-    for (name, seed) in failed {
-        println!("  make {target} SCENARIO={name} SEED={seed}");
+    for run in failed {
+        println!("  make {target} SCENARIO={} SEED={}", run.name, run.seed);
     }
     ExitCode::FAILURE
 }
 
-/// Runs a scenario and prints its line of the table. Returns whether every promise held.
-async fn run(name: &str, seed: u64, is_mutant: bool) -> bool {
+/// A run that has ended.
+struct Finished<'a> {
+    name: &'a str,
+    seed: u64,
+    /// Every promise held, or the deliberate fault was found.
+    is_good: bool,
+    result: &'static str,
+    seconds: u64,
+}
+
+/// Prints every run with its seed and its time, and the time of all. The logs of processes are between the lines of the runs.
+fn print_table(runs: &[Finished<'_>], took: Duration) {
+    println!("  {:<20} {:>7} {:>6}  result", "scenario", "seed", "time");
+    for run in runs {
+        println!(
+            "  {:<20} {:>7} {:>4} s  {}",
+            run.name, run.seed, run.seconds, run.result
+        );
+    }
+    println!("{} runs in {} s", runs.len(), took.as_secs());
+}
+
+/// Runs a scenario and prints its figures.
+async fn run(name: &str, seed: u64, is_mutant: bool) -> Finished<'_> {
     let began = Instant::now();
     let result = if is_mutant {
         mutants::run(name, seed).await
@@ -140,5 +163,12 @@ async fn run(name: &str, seed: u64, is_mutant: bool) -> bool {
         Ok(figures) => println!("  {name:<20} seed {seed:<7} {good:<6} {seconds:>4} s  {figures}"),
         Err(error) => println!("  {name:<20} seed {seed:<7} {bad:<6} {seconds:>4} s  {error:#}"),
     }
-    result.is_ok()
+    let is_good = result.is_ok();
+    Finished {
+        name,
+        seed,
+        is_good,
+        result: if is_good { good } else { bad },
+        seconds,
+    }
 }

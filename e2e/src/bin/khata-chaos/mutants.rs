@@ -1,54 +1,107 @@
 //! Deliberate faults in Khata, and the scenario that must find each. The programs must be built with the feature `mutants` of
 //! `khata-domain`: `make mutants` does that.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::scenarios;
 
-/// Names of the faults (`shared/domain/src/mutants.rs`) with the scenario that finds each.
-const MUTANTS: [(&str, &str); 14] = [
-    ("unfenced-settlement", "frozen-call"),
-    ("no-scheduler", "worker-kill"),
-    ("no-rescue", "worker-kill"),
-    ("no-recovery", "lost-responses"),
-    ("no-flag", "setu"),
-    ("new-reference", "lost-responses"),
-    ("revived-account", "worker-kill"),
-    ("lost-event", "worker-kill"),
-    ("lost-record", "worker-kill"),
-    ("eager-cursor", "idle-transaction"),
-    ("false-rejection", "slow-commits"),
-    ("changed-body", "receivers"),
-    ("unordered-deliveries", "receivers"),
-    ("any-reply-delivers", "receivers"),
+/// Names of the faults (`shared/domain/src/mutants.rs`), each with the scenario that finds it and the rules of which one must be
+/// violated: another rule, or a run that ends too early, proves nothing about the fault.
+const MUTANTS: [(&str, &str, &[&str]); 14] = [
+    (
+        "unfenced-settlement",
+        "frozen-call",
+        &["one-outcome", "status-machine"],
+    ),
+    ("no-scheduler", "worker-kill", &["one-outcome"]),
+    ("no-rescue", "worker-kill", &["one-outcome"]),
+    ("no-recovery", "lost-responses", &["rupees-per-validation"]),
+    ("no-flag", "setu", &["rupees-per-validation"]),
+    ("new-reference", "lost-responses", &["rupee-has-attempt"]),
+    ("revived-account", "worker-kill", &["deleted-stays-deleted"]),
+    ("lost-event", "worker-kill", &["versions-grow-by-one"]),
+    ("lost-record", "worker-kill", &["same-key-same-reply"]),
+    ("eager-cursor", "idle-transaction", &["cursor-complete"]),
+    (
+        "false-rejection",
+        "slow-commits",
+        &["rejected-is-not-stored"],
+    ),
+    ("changed-body", "receivers", &["webhook-body"]),
+    ("unordered-deliveries", "receivers", &["webhook-in-order"]),
+    // The next event follows one that the endpoint never accepted.
+    ("any-reply-delivers", "receivers", &["webhook-in-order"]),
 ];
 
 /// Returns the names of all faults.
 pub(crate) fn names() -> Vec<&'static str> {
-    MUTANTS.iter().map(|(name, _)| *name).collect()
+    MUTANTS.iter().map(|(name, ..)| *name).collect()
 }
 
-/// Runs the scenario that must find the fault. Returns the rules that are violated; an error if none is.
+/// Runs the scenario that must find the fault. Returns the rules that are violated; an error if none of those that must be is.
 pub(crate) async fn run(name: &str, seed: u64) -> Result<String> {
-    let Some((name, scenario)) = MUTANTS.iter().find(|(known, _)| *known == name) else {
+    let Some((name, scenario, rules)) = MUTANTS.iter().find(|(known, ..)| *known == name) else {
         bail!("no fault {name:?}; name one of {}", names().join(", "));
     };
     match scenarios::run_with(scenario, seed, Some(name)).await {
         Ok(figures) => bail!("not found by {scenario}: {figures}"),
         Err(error) => {
             let said = format!("{error:#}");
-            let violated = said.split("khata-check: violated: ").nth(1);
-            let Some(violated) = violated.and_then(|rules| rules.lines().next()) else {
-                bail!("{scenario} failed in another way: {said}");
-            };
+            let violated =
+                violated(&said, rules).with_context(|| format!("not found by {scenario}"))?;
             Ok(format!("found by {scenario}: {violated}"))
         }
     }
 }
 
+/// Returns the violated rules that a failed run names; an error if none of `rules` is among them.
+fn violated<'a>(said: &'a str, rules: &[&str]) -> Result<&'a str> {
+    let violated = said.split("khata-check: violated: ").nth(1);
+    let violated = violated.and_then(|rules| rules.lines().next());
+    let violated = violated.with_context(|| format!("no rule is violated: {said}"))?;
+    ensure!(
+        violated.split(", ").any(|rule| rules.contains(&rule)),
+        "the run violates {violated}, and not {}",
+        rules.join(" or ")
+    );
+    Ok(violated)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::names;
+    use super::{MUTANTS, names, violated};
+
+    #[test]
+    fn only_the_rules_of_a_fault_find_it() {
+        let said = "khata-check history.jsonl\nkhata-check: violated: available, webhook-body\n";
+        let found = violated(said, &["webhook-body"]);
+        assert_eq!(found.ok(), Some("available, webhook-body"));
+        for (said, rule) in [
+            (said, "webhook"),
+            (said, "one-outcome"),
+            ("a time-out", "available"),
+        ] {
+            assert!(violated(said, &[rule]).is_err(), "{rule}");
+        }
+    }
+
+    #[test]
+    fn the_page_names_the_scenario_and_the_rules_of_every_fault() {
+        let page = include_str!("../../../../docs/proof.md");
+        let rules_of_checker = include_str!("../../../check/src/rules.rs");
+        for (name, scenario, rules) in MUTANTS {
+            for rule in rules {
+                assert!(rules_of_checker.contains(&format!("\"{rule}\",")), "{rule}");
+            }
+            let rules = rules.join("`, `");
+            let end = format!(" | `{scenario}` | `{rules}` |");
+            let mut rows = page.lines();
+            assert!(
+                rows.any(|row| row.starts_with(&format!("| `{name}` |")) && row.ends_with(&end)),
+                "docs/proof.md lacks the row of {name}, with{end}"
+            );
+        }
+    }
 
     #[test]
     fn every_fault_has_a_scenario() {

@@ -1,13 +1,13 @@
 //! A receiver of webhooks that fails, lies and delays as the seed says. Everything that it gets is in the history.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -24,6 +24,8 @@ pub(crate) struct Receiver {
     pub(crate) url: String,
     /// While set, the receiver closes every connection before it reads.
     pub(crate) is_down: Arc<AtomicBool>,
+    /// Number of connections that it closed while it was down.
+    pub(crate) refused: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -52,7 +54,6 @@ enum Reply {
 struct Endpoint {
     history: History,
     id: Arc<std::sync::OnceLock<String>>,
-    is_down: Arc<AtomicBool>,
     /// Percentage of first attempts that fail in some way.
     failing: usize,
     seed: u64,
@@ -69,37 +70,57 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/webhooks", listener.local_addr()?);
         let is_down = Arc::new(AtomicBool::new(false));
+        let refused = Arc::new(AtomicU64::new(0));
         let endpoint = Endpoint {
             history: history.clone(),
             id,
-            is_down: Arc::clone(&is_down),
             failing,
             seed,
         };
+        let (down, count) = (Arc::clone(&is_down), Arc::clone(&refused));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                if !endpoint.is_down.load(Ordering::Relaxed) {
+                if down.load(Ordering::Relaxed) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                } else {
                     tokio::spawn(serve(stream, endpoint.clone()));
                 }
             }
         });
-        Ok(Self { url, is_down, task })
+        Ok(Self {
+            url,
+            is_down,
+            refused,
+            task,
+        })
     }
 }
 
 impl Endpoint {
-    /// Decides by the event and the attempt, so that the order of arrival does not matter.
-    fn reply(&self, id: &str, attempt: u64) -> Reply {
-        let of_id = id.bytes().fold(0_u64, |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(u64::from(byte))
-        });
-        let mut random = Random::of(self.seed, of_id);
+    /// Decides by the payee, the version of its account and the attempt: the load's seed fixes the payees, and ids are random.
+    fn reply(&self, body: &[u8], attempt: u64) -> Reply {
+        let mut random = Random::of(self.seed, part_of(body));
         if attempt == 1 && random.percent(self.failing) {
             random.pick(&[Reply::Fail, Reply::Cut, Reply::Slow, Reply::Lie])
         } else {
             Reply::Accept
         }
     }
+}
+
+/// Returns a number for the account and the version that a body shows, the same in every run.
+fn part_of(body: &[u8]) -> u64 {
+    let event: Value = serde_json::from_slice(body).unwrap_or_default();
+    let account = &event["content"]["customer_account"];
+    let details = &account["account_details"];
+    let number = &details["bank_account_details"]["account_number"];
+    let payee = format!(
+        "{number}/{}/{}",
+        details["vpa_details"]["vpa"], account["version"]
+    );
+    payee.bytes().fold(0_u64, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+    })
 }
 
 async fn serve(mut stream: TcpStream, endpoint: Endpoint) {
@@ -115,7 +136,7 @@ async fn serve(mut stream: TcpStream, endpoint: Endpoint) {
     };
     let id = header("webhook-id");
     let attempt: u64 = header("khata-attempt").parse().unwrap_or_default();
-    let reply = endpoint.reply(&id, attempt);
+    let reply = endpoint.reply(&body, attempt);
     let (status, text) = match reply {
         Reply::Accept | Reply::Slow => (
             Some(200),
@@ -136,8 +157,6 @@ async fn serve(mut stream: TcpStream, endpoint: Endpoint) {
     }
     // The time before the reply is sent: the worker may send the next event before this task runs again.
     let ended = now();
-    let _ = stream.write_all(text.as_bytes()).await;
-    let _ = stream.shutdown().await;
     let endpoint_id = endpoint.id.get().cloned().unwrap_or_default();
     endpoint.history.add(
         "receipt",
@@ -145,6 +164,9 @@ async fn serve(mut stream: TcpStream, endpoint: Endpoint) {
             "signature": header("webhook-signature"), "attempt": attempt, "body": STANDARD.encode(body), "began": began,
             "ended": ended, "status": status}),
     );
+    // After the record: a worker that has the reply may be the last one that the run waits for.
+    let _ = stream.write_all(text.as_bytes()).await;
+    let _ = stream.shutdown().await;
 }
 
 /// Reads one request: its head, and the bytes of its body.
@@ -171,5 +193,25 @@ async fn read(stream: &mut TcpStream) -> Result<(String, Vec<u8>)> {
         );
         bytes.extend_from_slice(&buffer[..count]);
         end = end.or_else(|| bytes.windows(4).position(|window| window == b"\r\n\r\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::part_of;
+
+    #[test]
+    fn the_reply_depends_on_the_payee_and_the_version_and_not_on_ids() {
+        let part = |id: &str, number: &str, version: u64| {
+            let details = json!({"bank_account_details": {"account_number": number}});
+            let account = json!({"id": id, "version": version, "account_details": details});
+            let event = json!({"id": id, "content": {"customer_account": account}});
+            part_of(event.to_string().as_bytes())
+        };
+        assert_eq!(part("evt_1", "7001", 2), part("evt_2", "7001", 2));
+        assert_ne!(part("evt_1", "7001", 2), part("evt_1", "7002", 2));
+        assert_ne!(part("evt_1", "7001", 2), part("evt_1", "7001", 3));
     }
 }

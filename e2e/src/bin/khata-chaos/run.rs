@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use khata_e2e::client::text;
 use khata_e2e::{GATEWAYS, Setup, TestStack, eventually};
 use reqwest::Method;
@@ -60,6 +60,20 @@ pub(crate) struct Run {
     reader: JoinHandle<Result<()>>,
     is_over: Arc<AtomicBool>,
     start: Start,
+    /// Number of faults so far.
+    pub(crate) injected: u64,
+    /// Number of processes, connections, calls and rows that they hit.
+    pub(crate) hits: u64,
+}
+
+impl Drop for Run {
+    /// The tasks would go on beside the next run.
+    fn drop(&mut self) {
+        self.reader.abort();
+        for client in &self.clients {
+            client.abort();
+        }
+    }
 }
 
 impl Run {
@@ -82,8 +96,8 @@ impl Run {
         let path = stack.folder().join("history.jsonl");
         let history = History::create(
             &path,
-            json!({"format": 1, "scenario": start.name, "seed": start.seed, "outcome_within": OUTCOME_WITHIN,
-                "all_delivered": true}),
+            json!({"format": 2, "scenario": start.name, "seed": start.seed, "outcome_within": OUTCOME_WITHIN,
+                "all_delivered": start.mutant.is_none()}),
         )?;
         set_gateways(&stack, start.gateways)?;
         for _ in 0..2 {
@@ -116,6 +130,8 @@ impl Run {
             reader,
             is_over,
             start,
+            injected: 0,
+            hits: 0,
         })
     }
 
@@ -124,20 +140,36 @@ impl Run {
     pub(crate) async fn judge(mut self) -> Result<String> {
         tokio::time::sleep(CALM).await;
         self.is_enough.store(true, Ordering::Relaxed);
-        for client in self.clients.drain(..) {
-            client.await??;
+        let mut failures = Vec::new();
+        for client in &mut self.clients {
+            failures.extend(client.await?.err());
         }
         let began = Instant::now();
-        let drained = self.drain().await;
+        failures.extend(self.drain().await.err());
         let seconds = began.elapsed().as_secs_f64();
         self.is_over.store(true, Ordering::Relaxed);
-        (&mut self.reader).await??;
-        // The checker's findings say more than the time-out of the wait.
+        failures.extend((&mut self.reader).await?.err());
+        // A run that was not drained has a verdict too: from here on nothing changes.
+        self.stack.workers.clear();
+        self.receivers.clear();
         let ledger = self.stack.folder().join("ledger");
         let history = self.history.end(&self.stack.database, &ledger)?;
-        let verdict = check(&history)?;
-        drained?;
-        Ok(format!("{verdict}; drained in {seconds:.0} s"))
+        let verdict = check(&history);
+        if failures.is_empty() {
+            let verdict = verdict?;
+            ensure!(
+                self.hits > 0,
+                "no fault had an effect: this run proves nothing"
+            );
+            return Ok(format!("{verdict}; drained in {seconds:.0} s"));
+        }
+        // The checker's findings say more than the time-out of a wait.
+        failures.extend(verdict.err());
+        let failures: Vec<String> = failures
+            .iter()
+            .map(|failure| format!("{failure:#}"))
+            .collect();
+        Err(Error::msg(failures.join("; ")))
     }
 
     async fn drain(&self) -> Result<()> {

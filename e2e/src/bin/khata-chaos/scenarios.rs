@@ -91,7 +91,12 @@ const LOADED: &[Loaded] = &[
     at(
         RECOVERABLE,
         "operator",
-        &[I::DisableGateway, I::RestartAll, I::RotateKeyring],
+        &[
+            I::DisableGateway,
+            I::RevokeKey,
+            I::RestartAll,
+            I::RotateKeyring,
+        ],
     ),
     at(RECOVERABLE, MIX, &[]),
 ];
@@ -184,10 +189,19 @@ async fn run_loaded(scenario: &Loaded, seed: u64, mutant: Option<&'static str>) 
         run.judge().await
     }
     .await;
-    result.map_err(|error| match keep(&folder, scenario.name, seed) {
-        Ok(kept) => error.context(format!("history and logs are in {}", kept.display())),
-        Err(failure) => error.context(format!("history and logs are lost: {failure:#}")),
-    })
+    // A deliberate fault that was not found needs its history.
+    if result.is_ok() && mutant.is_none() {
+        std::fs::remove_dir_all(&folder)?;
+        return result;
+    }
+    let place = match keep(&folder, mutant.unwrap_or(scenario.name), seed) {
+        Ok(kept) => format!("history and logs are in {}", kept.display()),
+        Err(failure) => format!("history and logs are lost: {failure:#}"),
+    };
+    match result {
+        Ok(figures) => Ok(format!("{figures}; {place}")),
+        Err(error) => Err(error.context(place)),
+    }
 }
 
 /// Moves the folder of a failed run to a place where the next run does not remove it. Returns the place.

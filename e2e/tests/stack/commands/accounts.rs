@@ -229,28 +229,18 @@ async fn a_misconfigured_account_is_explained_and_retried_after_the_correction()
 async fn a_validation_in_the_queue_of_its_gateway_is_explained_and_continues_without_the_limit()
 -> Result<()> {
     let stack = TestStack::start(Setup::default()).await?;
-    let credentials = stack.write_file("limited.json", GatewayAccount::default().credentials)?;
-    let base_url = stack.sandbox.cashfree();
     let limit = |calls: u32| {
         let settings = format!(r#"{{"poll_ms":[0,500],"calls_per_minute":{calls}}}"#);
-        let add = ["gateway", "add", "--if-absent", "--merchant", "e2e"];
-        let which = [
+        let set = [
+            "gateway",
+            "set",
+            "--merchant",
+            "e2e",
             "--gateway",
             "CASHFREE",
-            "--reference-id",
-            "cashfree_e2e",
-            "--priority",
-            "1",
         ];
-        let what = [
-            "--base-url",
-            &base_url,
-            "--credentials-file",
-            &credentials,
-            "--settings",
-            &settings,
-        ];
-        stack.command(&[&add[..], &which, &what].concat()).map(drop)
+        let what = ["--reference-id", "cashfree_e2e", "--settings", &settings];
+        stack.command(&[&set[..], &what].concat()).map(drop)
     };
     limit(1)?;
     let mut ids = Vec::new();

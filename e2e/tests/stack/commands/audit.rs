@@ -89,6 +89,7 @@ async fn a_change_names_its_actor_and_the_old_and_new_values() -> Result<()> {
         .database
         .texts("select actor from audit_log where action = 'merchant.set' order by id")?;
     assert_eq!(actors, ["asha", "ravi"]);
+    the_log_is_listed(&stack)?;
     // Outside sandbox mode the sandbox's address is refused.
     let add = "khata gateway add --merchant e2e --gateway CASHFREE --reference-id third --credentials-file second.json \
          --base-url https://127.0.0.1/cashfree --actor asha";
@@ -98,6 +99,104 @@ async fn a_change_names_its_actor_and_the_old_and_new_values() -> Result<()> {
             .contains("must be at one of the gateway's own hosts"),
         "{ran:?}"
     );
+    Ok(())
+}
+
+/// Lists the lines that the test above has caused.
+fn the_log_is_listed(stack: &TestStack) -> Result<()> {
+    let list = |options: &[&str]| document_of(stack, &[&["audit", "list"], options].concat());
+    let sets = list(&[
+        "--merchant",
+        "e2e",
+        "--action",
+        "merchant.set",
+        "--since",
+        "1h",
+    ])?;
+    let newest = &sets["changes"][0];
+    assert_eq!(
+        (
+            text(newest, "/actor"),
+            text(newest, "/merchant"),
+            &newest["detail"]["changes"]
+        ),
+        (
+            "ravi",
+            "e2e",
+            &json!({"penny_drops_per_day": {"from": 5, "to": 6}})
+        )
+    );
+    assert_eq!(sets["changes"].as_array().map(Vec::len), Some(2));
+    assert!(sets["next_before"].is_null());
+    let all = list(&[])?["changes"].as_array().unwrap().clone();
+    // In pages, of all merchants: the same lines in the same order.
+    let (mut paged, mut before) = (Vec::new(), None::<String>);
+    loop {
+        let mut options = vec!["--limit", "2"];
+        options.extend(
+            before
+                .as_deref()
+                .map(|id| ["--before", id])
+                .iter()
+                .flatten(),
+        );
+        let page = list(&options)?;
+        paged.extend(page["changes"].as_array().unwrap().clone());
+        match page["next_before"].as_str() {
+            Some(id) => before = Some(id.to_owned()),
+            None => break,
+        }
+    }
+    assert_eq!(paged, all);
+    assert!(all.len() > 5, "{all:?}");
+    for (options, lines) in [
+        (&["--by", "asha"][..], 1),
+        (
+            &["--action", "gateway", "--subject", text(newest, "/subject")],
+            0,
+        ),
+        (
+            &[
+                "--action",
+                "merchant",
+                "--subject",
+                text(newest, "/subject"),
+            ],
+            3,
+        ),
+        (&["--until", "2026-01-01 IST"], 0),
+        (&["--action", "merch"], 0),
+    ] {
+        let listed = list(options)?;
+        assert_eq!(
+            listed["changes"].as_array().map(Vec::len),
+            Some(lines),
+            "{options:?}: {listed}"
+        );
+    }
+    let page = stack.command(&[
+        "audit",
+        "list",
+        "--by",
+        "ravi",
+        "--timezone",
+        "Asia/Kolkata",
+    ])?;
+    assert!(
+        page.contains("+05:30") && page.contains("penny_drops_per_day: 5 -> 6"),
+        "{page}"
+    );
+    let page = stack.command(&["audit", "list", "--action", "gateway"])?;
+    assert!(
+        page.contains("credentials: changed") && !page.contains("hush-hush"),
+        "{page}"
+    );
+    assert_fails(
+        stack,
+        &["audit", "list", "--since", "2026-01-01"],
+        2,
+        "like 30m, 2h or 7d",
+    )?;
     Ok(())
 }
 
@@ -115,7 +214,7 @@ async fn an_address_that_sql_changes_gets_no_credentials() -> Result<()> {
         stack.database.execute(&change)?;
     }
     let test = [&["gateway", "test"], &CASHFREE[..]].concat();
-    assert_fails(&stack, &test, 1, "without `khata gateway add`")?;
+    assert_fails(&stack, &test, 1, "without `khata gateway set`")?;
     let listed = document_of(&stack, &["gateway", "list", "--merchant", "e2e"])?;
     let accounts = listed["gateway_accounts"].as_array().unwrap();
     let changed = accounts

@@ -39,6 +39,8 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         ("--penny-drops-per-day", "1000000001"),
         ("--requests-per-second", "1000001"),
         ("--validation-deadline", "59"),
+        ("--validation-deadline", "31d"),
+        ("--validation-deadline", "1.5h"),
         ("--validation-deadline", "2592001"),
         ("--validations-per-account-per-day", "0"),
         ("--validations-per-account-per-day", "32768"),
@@ -190,7 +192,7 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
     let ids: Vec<_> = table.lines().filter_map(|line| line.find("mrc_")).collect();
     assert_eq!((ids.len(), ids[0], ids[1]), (3, ids[1], ids[2]), "{table}");
     assert_eq!(table.find("ID"), Some(ids[0]), "{table}");
-    for (name, reused) in [("plain", "never"), ("shop", "for 31536000 s")] {
+    for (name, reused) in [("plain", "never"), ("shop", "for 365d")] {
         let row = table.lines().find(|line| line.starts_with(name)).unwrap();
         assert!(row.ends_with(reused), "{table}");
     }

@@ -18,7 +18,7 @@ const BOUND: u8 = 1;
 
 const UNDECRYPTABLE: &str = "encrypted with a key that is not in the keyring";
 const ADDRESS_CHANGED: &str = "entered for another gateway, base_url or …_url setting than the database holds now: the \
-    address was changed without `khata gateway add`: enter address and credentials again with `khata gateway add --if-absent`";
+    address was changed without `khata gateway set`: enter address and credentials again with `khata gateway set`";
 
 impl NewGatewayAccount<'_> {
     /// Encrypts credentials for this gateway account, bound to its gateway and its addresses.

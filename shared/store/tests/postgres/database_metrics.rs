@@ -241,7 +241,7 @@ fn the_state_of_gateway_accounts_is_reported() {
             settings: &settings,
             ..account(reference)
         };
-        gateway_accounts::upsert(&mut connection, merchant, &new, None).unwrap();
+        gateway_accounts::insert(&mut connection, merchant, &new, None).unwrap();
     }
     connection
         .batch_execute(

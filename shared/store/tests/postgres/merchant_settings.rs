@@ -166,7 +166,7 @@ fn the_overview_counts_usable_keys_and_the_newest_accounts() {
             base_url: None,
             settings: &json!({}),
         };
-        gateway_accounts::upsert(&mut connection, one, &new, None).unwrap();
+        gateway_accounts::insert(&mut connection, one, &new, None).unwrap();
         new.id
     });
     assert_eq!(

@@ -99,10 +99,23 @@ fn a_gateway_account_is_one_row_for_each_reference_however_often_it_is_added() {
     };
     let (second, first, theirs) = (new("second", 20), new("first", 10), new("first", 1));
     for (merchant, account) in [(one, &second), (one, &first), (two, &theirs)] {
-        gateway_accounts::upsert(&mut connection, merchant, account, Some(b"a".to_vec())).unwrap();
+        let sealed = Some(b"a".to_vec());
+        assert!(gateway_accounts::insert(&mut connection, merchant, account, sealed).unwrap());
     }
     let again = new("second", 5);
-    gateway_accounts::upsert(&mut connection, one, &again, Some(b"b".to_vec())).unwrap();
+    assert!(!gateway_accounts::insert(&mut connection, one, &again, None).unwrap());
+    let unchanged = gateway_accounts::lock(&mut connection, one, second.id).unwrap();
+    assert_eq!(
+        unchanged.map(|row| row.priority),
+        Some(20),
+        "refused, not changed"
+    );
+    let changed = NewGatewayAccount {
+        id: second.id,
+        ..again
+    };
+    gateway_accounts::update(&mut connection, one, &changed, Some(b"b".to_vec())).unwrap();
+    gateway_accounts::update(&mut connection, two, &changed, None).unwrap();
 
     let found = gateway_accounts::of_merchant(&mut connection, one).unwrap();
     let order: Vec<_> = found.iter().map(|row| row.reference_id.as_str()).collect();

@@ -153,7 +153,7 @@ fn fill(
         base_url: None,
         settings: &json!({}),
     };
-    gateway_accounts::upsert(connection, merchant, &gateway, None).unwrap();
+    gateway_accounts::insert(connection, merchant, &gateway, None).unwrap();
     values.push(value(
         SealedColumn::Credentials,
         gateway.id.0,

@@ -1,0 +1,69 @@
+//! The program itself, without a database: its completion scripts and man pages, and its errors.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::process::{Command, Output};
+
+/// Runs `khata` with no setting in its environment.
+fn khata(arguments: &[&str]) -> Output {
+    let mut khata = Command::new(env!("CARGO_BIN_EXE_khata"));
+    khata.env_clear().args(arguments).output().unwrap()
+}
+
+#[test]
+fn completion_scripts_name_commands_and_options() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = khata(&["completions", shell]);
+        assert!(output.status.success(), "{output:?}");
+        let script = String::from_utf8(output.stdout).unwrap();
+        for word in ["rotate-secret", "no-base-url"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let script = std::env::temp_dir().join(format!("khata-completions-{}", std::process::id()));
+    std::fs::write(&script, khata(&["completions", "bash"]).stdout).unwrap();
+    let checked = Command::new("bash")
+        .arg("-n")
+        .arg(&script)
+        .output()
+        .unwrap();
+    std::fs::remove_file(&script).unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+}
+
+#[test]
+fn each_command_has_a_man_page() {
+    let folder = std::env::temp_dir().join(format!("khata-man-{}", std::process::id()));
+    let output = khata(&["man", folder.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let page = std::fs::read_to_string(folder.join("khata-gateway-set.1")).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(page.contains("Change what the options name"), "{page}");
+    assert!(page.contains("priority"), "{page}");
+}
+
+#[test]
+fn an_error_is_one_json_object_for_scripts() {
+    let elsewhere = "postgres://khata@127.0.0.1:9/khata";
+    for (arguments, code, kind) in [
+        (&["merchant", "list"][..], 2, "WRONG_ARGUMENTS"),
+        (&["merchant", "no-such-command"], 2, "WRONG_ARGUMENTS"),
+        (
+            &["merchant", "list", "--database-url", elsewhere],
+            1,
+            "FAILED",
+        ),
+    ] {
+        let output = khata(&[arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+        let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(error["error"]["kind"], kind, "{error}");
+        assert!(!error["error"]["message"].as_str().unwrap().is_empty());
+
+        let text = khata(arguments);
+        assert_eq!(text.status.code(), Some(code), "{text:?}");
+        assert!(serde_json::from_slice::<serde_json::Value>(&text.stderr).is_err());
+    }
+    let help = khata(&["merchant", "--help", "--json"]);
+    assert!(help.status.success() && !help.stdout.is_empty(), "{help:?}");
+}

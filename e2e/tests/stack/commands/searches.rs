@@ -1,0 +1,227 @@
+//! `khata account find` and `khata account retry --all`.
+
+use anyhow::Result;
+use khata_e2e::client::text;
+use khata_e2e::{Setup, TIMEOUT, TestStack};
+use serde_json::{Value, json};
+
+use super::{assert_fails, audited, document_of, without_workers};
+use crate::requests::{CONSENT, bank, ids, named};
+
+const NUMBER: &str = "918273645546372819";
+const NAME: &str = "Zebulon Quixote";
+const VPA: &str = "zebulon.quixote77@okpsp";
+const REFERENCE: &str = "cust-zq-4712";
+
+/// Returns the ids of the accounts that `account find` lists, and what it has read. Its outputs may contain no personal data.
+fn find(stack: &TestStack, options: &[&str]) -> Result<(Vec<String>, Value)> {
+    let arguments = [&["account", "find"], options].concat();
+    let document = document_of(stack, &arguments)?;
+    let page = stack.command(&arguments)?;
+    for quiet in [NUMBER, "zebulon", "quixote", REFERENCE] {
+        for output in [document.to_string(), page.clone()] {
+            assert!(!output.to_lowercase().contains(quiet), "{quiet}: {output}");
+        }
+    }
+    let accounts = document["accounts"].as_array().unwrap();
+    Ok((ids(accounts), document["searched"].clone()))
+}
+
+#[tokio::test]
+async fn accounts_are_found_by_what_others_know_of_them() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    stack.issue_key("other")?;
+    let form = named(NUMBER, "AABF0008032", NAME);
+    let created = stack.api.create(REFERENCE, &form).await?.account()?;
+    let id = text(&created, "/id");
+    let form: Vec<_> = CONSENT.into_iter().chain([("vpa", VPA)]).collect();
+    let upi = stack.api.create(REFERENCE, &form).await?.account()?;
+    let upi = text(&upi, "/id");
+    let active = stack
+        .api
+        .wait_for(REFERENCE, id, &["ACTIVE"], TIMEOUT)
+        .await?;
+    let utr = text(&active, "/validation/utr");
+    let shown = document_of(&stack, &["account", "show", id])?;
+    let reference = text(&shown, "/validations/0/attempts/0/gateway_reference");
+
+    let of_e2e = ["--merchant", "e2e"];
+    let both = vec![upi.to_owned(), id.to_owned()];
+    for (options, found) in [
+        (["--customer", REFERENCE], both.clone()),
+        (["--vpa", "ZEBULON.quixote77@OKPSP"], vec![upi.to_owned()]),
+    ] {
+        for merchant in [&of_e2e[..], &[]] {
+            let searched = find(&stack, &[&options[..], merchant].concat())?;
+            assert_eq!(searched, (found.clone(), Value::Null), "{options:?}");
+        }
+        let of_other = [&options[..], &["--merchant", "other"]].concat();
+        assert_eq!(find(&stack, &of_other)?.0, Vec::<String>::new());
+    }
+    let from_input = "printf '%s\\n' zebulon.quixote77@okpsp | khata account find --vpa - --json";
+    let ran = stack.shell(from_input, &[])?;
+    assert!(ran.stdout.contains(upi), "{ran:?}");
+
+    // Without an index: the newest rows of one merchant.
+    for options in [
+        ["--last-four", "2819"],
+        ["--utr", utr],
+        ["--gateway-reference", reference],
+    ] {
+        let (found, searched) = find(&stack, &[&options[..], &of_e2e].concat())?;
+        assert_eq!(found, [id], "{options:?}");
+        assert!(
+            searched["complete"] == true && searched["rows"].as_i64() > Some(0),
+            "{searched}"
+        );
+    }
+    let none = [&["--utr", utr, "--since", "0m"], &of_e2e[..]].concat();
+    let (found, searched) = find(&stack, &none)?;
+    assert!(found.is_empty() && searched["rows"] == 0, "{searched}");
+    let page =
+        stack.command(&[&["account", "find", "--last-four", "2819"], &of_e2e[..]].concat())?;
+    assert!(
+        page.contains("There is no index for this: 2 accounts were read"),
+        "{page}"
+    );
+    let (found, _) = find(&stack, &["--gateway-reference", reference])?;
+    assert!(found.is_empty(), "of any merchant: by index only");
+    // A gateway whose webhooks name its own id: the index has it.
+    stack.database.execute(
+        "insert into gateway_references (merchant_id, gateway_account_id, gateway_reference, validation_id, number)
+         select merchant_id, gateway_account_id, gateway_reference, validation_id, number from validation_attempts
+         where gateway_reference is not null on conflict do nothing",
+    )?;
+    let by_index = find(&stack, &["--gateway-reference", reference])?;
+    assert_eq!(by_index, (vec![id.to_owned()], Value::Null));
+
+    for (options, code, says) in [
+        (&["--last-four", "2819"][..], 2, "--merchant"),
+        (&["--last-four", "81", "--merchant", "e2e"], 1, "last four"),
+        (&["--vpa", "nobody"], 1, "must be a UPI address"),
+        (&["--customer", " "], 1, "is empty"),
+        (
+            &["--customer", "a", "--utr", "b", "--merchant", "e2e"],
+            2,
+            "cannot be used with",
+        ),
+        (&[], 2, "--customer"),
+    ] {
+        assert_fails(
+            &stack,
+            &[&["account", "find"], options].concat(),
+            code,
+            says,
+        )?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_validations_that_wait_for_a_gateway_are_retried() -> Result<()> {
+    let stack = TestStack::start(without_workers()).await?;
+    for number in ["50000001", "50000002", "50000003", "50000004", "50000005"] {
+        let form = bank(number, "AABF0008032");
+        stack.api.create("retried", &form).await?.account()?;
+    }
+    // In the order of their creation: without an attempt, after one at CASHFREE, after one at DUMMY, in a queue, leased.
+    let numbered = "(select id, row_number() over (order by id) as place from validations) n where v.id = n.id";
+    let attempt = |place: u8, gateway: u8| {
+        format!(
+            "insert into validation_attempts (merchant_id, validation_id, number, gateway_account_id, gateway_id, method, reference,
+                choice, state, class, settled_at)
+             select v.merchant_id, v.id, 1, g.id, g.gateway_id, 'PENNY_DROP', 'kh_{place}', 'test', 'SETTLED', 'RETRYABLE', now()
+             from validations v join gateway_accounts g on g.merchant_id = v.merchant_id and g.gateway_id = {gateway},
+             {numbered} and n.place = {place}"
+        )
+    };
+    for statement in [
+        "update validations set state = 'WAITING', due_at = now() + interval '1 h'".to_owned(),
+        attempt(2, 70),
+        attempt(3, 100),
+        format!(
+            "update validations v set queued_gateway_account_id = gen_random_uuid(), queue_rank = 2 from {numbered} and n.place = 4"
+        ),
+        format!(
+            "update validations v set state = 'LEASED', lease_token = gen_random_uuid(), leased_until = now() + interval '1 h'
+             from {numbered} and n.place = 5"
+        ),
+    ] {
+        stack.database.execute(&statement)?;
+    }
+    let listed = document_of(&stack, &["gateway", "list", "--merchant", "e2e"])?;
+    let accounts = listed["gateway_accounts"].as_array().unwrap();
+    let dummy = accounts
+        .iter()
+        .find(|one| one["gateway"] == "DUMMY")
+        .unwrap();
+
+    let all = ["account", "retry", "--all", "--merchant", "e2e"];
+    let retry = |options: &[&str]| document_of(&stack, &[&all[..], options].concat());
+    let later = || {
+        let later = "select count(*) from validations where due_at > now() + interval '1 m'";
+        stack.database.number(later)
+    };
+    for (options, waiting) in [
+        (&[][..], 3),
+        (&["--gateway", "CASHFREE"], 2),
+        (&["--gateway", text(dummy, "/id")], 2),
+        (&["--since", "1h"], 3),
+        (&["--since", "0m"], 0),
+    ] {
+        let counted = retry(&[options, &["--dry-run"]].concat())?;
+        assert_eq!(
+            (
+                &counted["waiting"],
+                &counted["retried"],
+                &counted["complete"]
+            ),
+            (&waiting.into(), &0.into(), &true.into()),
+            "{options:?}"
+        );
+    }
+    assert_eq!((later()?, audited(&stack, "account.%")?.len()), (5, 0));
+
+    let retried = retry(&["--gateway", "cashfree", "--since", "1h"])?;
+    assert_eq!(
+        (&retried["waiting"], &retried["retried"]),
+        (&2.into(), &2.into())
+    );
+    assert_eq!(later()?, 3);
+    let log = audited(&stack, "account.retry")?;
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert_eq!(
+        (&log[0][2]["gateway"], &log[0][2]["validations"]),
+        (&"cashfree".into(), &2.into())
+    );
+    assert_eq!(
+        retry(&[])?["retried"],
+        1,
+        "what is due already is not retried again"
+    );
+    assert_eq!(retry(&[])?["waiting"], json!(0));
+
+    for (arguments, code, says) in [
+        (&["account", "retry", "--all"][..], 2, "--merchant"),
+        (&["account", "retry"], 2, "ACCOUNT"),
+        (
+            &[
+                "account",
+                "retry",
+                "--dry-run",
+                "banh_01k82u7s7aeqraoh1tia1a3hc8",
+            ],
+            2,
+            "--all",
+        ),
+        (
+            &[&all[..], &["--gateway", "PAYU"]].concat(),
+            1,
+            "has no gateway account",
+        ),
+        (&[&all[..], &["--gateway", "paypal"]].concat(), 1, "gwa_"),
+    ] {
+        assert_fails(&stack, arguments, code, says)?;
+    }
+    Ok(())
+}
