@@ -132,7 +132,7 @@ async fn trace(
     Ok(reply([found.ok_or_else(missing)?]))
 }
 
-/// Returns a trace as text, which takes less memory than the values that it is made of.
+/// Returns a trace as text: its values would take several times the memory.
 fn json_of(id: TraceId, trace: &Trace) -> Option<Box<RawValue>> {
     to_raw_value(&jaeger::trace(id, trace)).ok()
 }
