@@ -27,7 +27,7 @@ fn set_back(workshop: &mut Workshop, interval: &str) -> String {
 async fn a_deadline_is_judged_by_postgres() {
     let mut workshop = Workshop::new();
     let key = workshop.store(&account("00011020001700"));
-    let database_url = set_back(&mut workshop, "60 s");
+    let database_url = set_back(&mut workshop, "25 s");
     // Over by the worker's own clock, and not by Postgres's.
     let deadline = "update validations set deadline_at = now() - interval '2 s'";
     workshop.connection.batch_execute(deadline).unwrap();
@@ -40,7 +40,7 @@ async fn a_deadline_is_judged_by_postgres() {
     let worker = workshop.worker_with(start).await;
     assert_eq!(workshop.outcome(key).await.0, "VALID");
     worker
-        .metric_meets(OFFSET, |offset| (58.0..62.0).contains(&offset))
+        .metric_meets(OFFSET, |offset| (23.0..27.0).contains(&offset))
         .await;
     worker.stop().await;
 }
