@@ -47,8 +47,8 @@ async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
         ("--implicit-customers", "maybe"),
         ("--fail-names-below", "maybe"),
         ("--review-names-below", "85"),
-        ("--reuse-results-seconds", "soon"),
-        ("--reuse-results-seconds", "31536001"),
+        ("--reuse-results", "soon"),
+        ("--reuse-results", "31536001"),
         ("--event-days", "3"),
         ("--event-days", "366"),
     ] {
