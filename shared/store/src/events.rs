@@ -289,13 +289,18 @@ pub fn with_accounts(
     events: &[(MerchantId, EventId)],
 ) -> QueryResult<Vec<AccountEvent>> {
     let account = row_columns("a.metadata");
+    // Each row by its whole key: joined without statistics, Postgres may compare all accounts of a merchant with all of its events.
     statement(format!(
         "select {EVENT_COLUMNS}, {account}, a.sealed_webhook_url
          from $1 as wanted
-         join events e on e.merchant_id = wanted.merchant_id and e.id = wanted.id
-         join customer_accounts a on a.merchant_id = e.merchant_id and a.id = e.subject_id
-         join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
-         left join validations v on v.merchant_id = e.merchant_id and v.id = e.validation_id"
+         cross join lateral (select * from events where merchant_id = wanted.merchant_id and id = wanted.id limit 1) e
+         cross join lateral (
+            select * from customer_accounts where merchant_id = e.merchant_id and id = e.subject_id limit 1
+         ) a
+         cross join lateral (select * from customers where merchant_id = a.merchant_id and id = a.customer_id limit 1) c
+         left join lateral (
+            select * from validations where merchant_id = e.merchant_id and id = e.validation_id limit 1
+         ) v on true"
     ))
     .rows(rows!(events, (merchant, event) => { merchant_id = *merchant, id = *event }))
     .load(connection)
