@@ -62,7 +62,7 @@ struct PublicKey {
         (status = 404, description = "No such webhook endpoint, or it does not sign by `v1a`.", body = Envelope<'static>)))]
 pub(crate) async fn get(state: Data<State>, path: Path<String>) -> Result<HttpResponse, ApiError> {
     let id = EndpointId::parse(&path).ok_or(NO_KEYS)?;
-    // Nobody proves who asks: these queries share the connections of one merchant, and not those that look up API keys.
+    // The caller needs no key: these queries share the connections of one merchant, and not those that look up API keys.
     let database = state.database.of(MerchantId(Uuid::nil()));
     let read = database.read("find endpoint", move |connection| {
         webhooks::find_by_id(connection, id)

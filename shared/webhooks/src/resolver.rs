@@ -17,7 +17,7 @@ const MAX_LOOKUPS: usize = 256;
 /// Maximum number of addresses that a connection tries, so that a name with thousands of addresses makes Khata scan no network.
 const MAX_ADDRESSES: usize = 8;
 
-/// What a lookup found; `None`: it is in progress.
+/// Addresses of a host, or the error of its lookup; `None`: the lookup is in progress.
 type Found = Option<Result<Arc<[SocketAddr]>, Arc<io::Error>>>;
 
 /// The name resolution of the operating system. Calls that look up the same host at the same time share one lookup: a name server that
@@ -175,7 +175,7 @@ mod tests {
                     .all(|address| address.ip().is_loopback())
             );
         }
-        // A lookup that nobody waits for any more is not made, and those that ended are forgotten.
+        // The resolver makes no lookup whose calls have ended, and forgets those that ended.
         while !lock(&resolver.in_progress).is_empty() {
             tokio::task::yield_now().await;
         }
