@@ -297,7 +297,9 @@ pub fn with_accounts(
          cross join lateral (
             select * from customer_accounts where merchant_id = e.merchant_id and id = e.subject_id limit 1
          ) a
-         cross join lateral (select * from customers where merchant_id = a.merchant_id and id = a.customer_id limit 1) c
+         cross join lateral (
+            select object_reference_id from customers where merchant_id = a.merchant_id and id = a.customer_id limit 1
+         ) c
          left join lateral (
             select * from validations where merchant_id = e.merchant_id and id = e.validation_id limit 1
          ) v on true"
