@@ -1,5 +1,5 @@
-//! Counts of open validations and the state of gateway accounts, for metrics and for alerts to operators. Workers serve every merchant, so these
-//! statements read the rows of every merchant.
+//! Counts of open validations and the state of gateway accounts, for metrics and for alerts to operators. Workers serve every merchant,
+//! so these statements read the rows of every merchant.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
