@@ -6,6 +6,7 @@ use diesel::prelude::*;
 
 use super::budget;
 use super::column::row;
+use super::events::HORIZON;
 use super::statement::statement;
 use khata_domain::events::{DisabledBy, EndpointId};
 use khata_domain::validation::MAX_FAILED_STEPS;
@@ -202,20 +203,23 @@ pub fn disabled_endpoints(
 /// Returns the age in seconds of the oldest event that readers do not see yet, because a transaction that began to write before it is
 /// still open; 0 if there is none. Reads one event of each merchant by the index of the positions.
 pub fn events_held_back(connection: &mut PgConnection) -> QueryResult<f64> {
-    statement(EVENTS_HELD_BACK).tuple(connection)
+    statement(events_held_back_text()).tuple(connection)
 }
 
 /// The statement, for the test that checks its plan.
 #[doc(hidden)]
-pub const EVENTS_HELD_BACK: &str = "
-    select coalesce(greatest(extract(epoch from now() - min(e.created_at)), 0), 0)::float8
+pub fn events_held_back_text() -> String {
+    format!(
+        "select coalesce(greatest(extract(epoch from now() - min(e.created_at)), 0), 0)::float8
     from merchants m
     cross join lateral (
         select created_at from events
         where merchant_id = m.id
-          and position >= (select base from event_clock where is_only) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+          and position >= {HORIZON}
         order by position limit 1
-    ) e";
+    ) e"
+    )
+}
 
 row! {
     /// A merchant's API keys that expire soon.

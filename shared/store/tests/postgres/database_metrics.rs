@@ -212,7 +212,7 @@ fn visible_events_are_not_read() {
              analyze events",
         )
         .unwrap();
-    let explain = format!("explain {}", database_metrics::EVENTS_HELD_BACK);
+    let explain = format!("explain {}", database_metrics::events_held_back_text());
     let plan: Vec<Line> = diesel::sql_query(explain).load(&mut connection).unwrap();
     let plan: Vec<String> = plan.into_iter().map(|line| line.text).collect();
     let plan = plan.join("\n");
