@@ -120,12 +120,20 @@ pub(super) fn select_small_account() -> String {
     )
 }
 
+/// The customer `c` and the newest validation `v` of each account `a`, by their whole keys: joined without statistics, Postgres may read
+/// all rows of the merchant for each account.
+const CUSTOMER_AND_VALIDATION: &str = "cross join lateral (
+            select object_reference_id from customers where merchant_id = a.merchant_id and id = a.customer_id limit 1
+         ) c
+         left join lateral (
+            select * from validations where merchant_id = a.merchant_id and id = a.validation_id limit 1
+         ) v on true";
+
 fn select_with(metadata: &str) -> String {
     format!(
         "select {}
          from customer_accounts a
-         join customers c on c.merchant_id = a.merchant_id and c.id = a.customer_id
-         left join validations v on v.merchant_id = a.merchant_id and v.id = a.validation_id",
+         {CUSTOMER_AND_VALIDATION}",
         row_columns(metadata)
     )
 }

@@ -1,13 +1,18 @@
 //! Reading accounts: only of the given merchant and customer, newest first, page by page.
 
-use diesel::PgConnection;
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
 use khata_domain::ValidationKey;
+use khata_domain::events::EventId;
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountId, CustomerId, MerchantId};
-use khata_store::accounts::{Created, find, list};
+use khata_store::accounts::{Created, find, find_many, list, of_validations};
+use khata_store::events;
+use uuid::Uuid;
 
-use crate::rows::{alter_account, call, create, merchant};
+use crate::rows::{alter_account, call, create, due, merchant};
 use khata_testing::Database;
+use khata_testing::database::number;
 
 struct Setup {
     connection: PgConnection,
@@ -165,4 +170,79 @@ fn a_deleted_account_is_neither_found_nor_listed() {
     .unwrap();
     assert_eq!((page.total, page.accounts.len()), (4, 4));
     assert!(page.accounts.iter().all(|row| row.id != setup.accounts[0]));
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    id: Uuid,
+}
+
+/// Postgres plans a statement while the tables are empty, and keeps the plan until it has statistics.
+#[test]
+fn a_page_reads_each_row_by_its_key_without_statistics() {
+    const PAGE: usize = 20;
+    let database = Database::new();
+    let mut connection = database.connect();
+    connection
+        .batch_execute("set plan_cache_mode = force_generic_plan")
+        .unwrap();
+    let merchant = merchant(&mut connection, "local");
+    let page = |connection: &mut PgConnection,
+                keys: &[ValidationKey],
+                accounts: &[AccountId],
+                events: &[EventId]| {
+        let customer = CustomerRef::parse("customer_1122").unwrap();
+        let events: Vec<_> = events.iter().map(|event| (merchant, *event)).collect();
+        let count = i64::try_from(keys.len()).unwrap();
+        [
+            find_many(connection, merchant, accounts).unwrap().len(),
+            of_validations(connection, keys, false).unwrap().len(),
+            events::with_accounts(connection, &events).unwrap().len(),
+            list(connection, merchant, &customer, None, count, 0)
+                .unwrap()
+                .map_or(0, |page| page.accounts.len()),
+        ]
+    };
+    let read = |connection: &mut PgConnection, keys: &[ValidationKey]| {
+        let keys = &keys[..PAGE];
+        let ids = |connection: &mut PgConnection, of: &str| -> Vec<Uuid> {
+            let ids = diesel::sql_query(format!("select {of} limit {PAGE}"));
+            let ids: Vec<Id> = ids.load(connection).unwrap();
+            ids.into_iter().map(|id| id.id).collect()
+        };
+        let accounts = ids(connection, "id from customer_accounts");
+        let accounts: Vec<_> = accounts.into_iter().map(AccountId).collect();
+        let events: Vec<_> = ids(connection, "id from events")
+            .into_iter()
+            .map(EventId)
+            .collect();
+        page(connection, keys, &accounts, &events)
+    };
+    let unknown = ValidationKey {
+        merchant,
+        id: khata_domain::ValidationId::new(),
+    };
+    page(
+        &mut connection,
+        &[unknown],
+        &[AccountId::new()],
+        &[EventId(Uuid::new_v4())],
+    );
+    let keys = due(&mut connection, merchant, 400);
+    connection
+        .batch_execute("select pg_stat_force_next_flush()")
+        .unwrap();
+    connection
+        .transaction(|connection| {
+            let rows_read =
+                "select sum(idx_tup_fetch + seq_tup_read) from pg_stat_xact_user_tables";
+            let before = number(connection, rows_read);
+            let found = read(connection, &keys);
+            let rows = number(connection, rows_read) - before;
+            assert_eq!(found, [PAGE; 4]);
+            assert!(rows < 1_500, "{rows} rows read for four pages of {PAGE}");
+            Ok::<_, diesel::result::Error>(())
+        })
+        .unwrap();
 }
