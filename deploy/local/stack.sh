@@ -40,6 +40,8 @@ declare -A STOP_BY=([api]=TERM:40 [worker]=TERM:40 [rabbitmq]=TERM:60 [postgres]
 
 up() {
     local began=$EPOCHREALTIME
+    # First: it fails if the data of a removed checkout is there, and the build takes minutes.
+    make_secrets
     install_missing
     build
     start_servers
