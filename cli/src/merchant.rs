@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::gateway::{audit_gateway, gateway_changes};
 use crate::options::{CommonOptions, MerchantOption, OperatorOptions, find_merchant};
-use crate::output::{Table, joined_or, time, yes_or_no};
+use crate::output::{Table, changed_text, joined_or, time, yes_or_no};
 use crate::times::{duration, parse_days, parse_seconds};
 
 /// Maximum number of a merchant's accounts, the newest first, that are counted by status.
@@ -427,18 +427,8 @@ impl Set {
             }
             Ok((after, changed))
         })?;
-        let mut sentence = if changed.is_empty() {
-            format!(
-                "Nothing to change: merchant {} already has these settings.",
-                merchant.name
-            )
-        } else {
-            let lines: Vec<String> = changed.lines().collect();
-            format!(
-                "{}\nThe services apply this within five seconds.",
-                lines.join("\n")
-            )
-        };
+        let name = format!("merchant {}", merchant.name);
+        let mut sentence = changed_text(&changed, &name, "The services");
         if settings.review_names_below > 0
             && settings.review_names_below <= settings.fail_names_below
         {

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use khata_store::audit::Changes;
 use serde_json::{Value, json};
 
 pub(crate) use crate::table::{NONE, Table, clean};
@@ -90,6 +91,18 @@ pub(crate) fn time(time: DateTime<Utc>) -> String {
 /// Formats the time of day and its zone, for a time within the hour.
 pub(crate) fn clock(time: DateTime<Utc>) -> String {
     form().zone.clock(time)
+}
+
+/// Returns what a command changed of this object, as a line for each setting, and which programs apply it.
+pub(crate) fn changed_text(changed: &Changes, object: &str, programs: &str) -> String {
+    if changed.is_empty() {
+        return format!("Nothing to change: {object} already has these settings.");
+    }
+    let lines: Vec<String> = changed.lines().collect();
+    format!(
+        "{}\n{programs} apply this within five seconds.",
+        lines.join("\n")
+    )
 }
 
 pub(crate) fn yes_or_no(yes: bool) -> &'static str {

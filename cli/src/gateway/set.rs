@@ -13,6 +13,7 @@ use super::configuration::{ConfigurationOptions, Given, credentials_and_settings
 use super::connectors::{ConnectorOptions, Connectors};
 use super::which::{FoundAccount, WhichAccount, has_credentials};
 use crate::options::ActorOption;
+use crate::output::changed_text;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = credentials_and_settings())]
@@ -44,18 +45,7 @@ impl Set {
         })?;
         let mut document = found.json();
         document["changed"] = changed.to_json();
-        let sentence = if changed.is_empty() {
-            format!(
-                "Nothing to change: {} already has these settings.",
-                found.name()
-            )
-        } else {
-            let lines: Vec<String> = changed.lines().collect();
-            format!(
-                "{}\nWorkers apply this within five seconds.",
-                lines.join("\n")
-            )
-        };
+        let sentence = changed_text(&changed, &found.name(), "Workers");
         self.which.common.print(&document, &sentence)
     }
 }

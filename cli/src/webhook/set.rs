@@ -16,6 +16,7 @@ use super::settings::{
 };
 use super::which::{FoundEndpoint, WhichEndpoint};
 use crate::options::ActorOption;
+use crate::output::changed_text;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args([
@@ -101,18 +102,7 @@ impl Set {
             }
             Ok((changed, stored))
         })?;
-        let mut sentence = if changed.is_empty() {
-            format!(
-                "Nothing to change: {} already has these settings.",
-                found.name()
-            )
-        } else {
-            let lines: Vec<String> = changed.lines().collect();
-            format!(
-                "{}\nWorkers apply this within five seconds.",
-                lines.join("\n")
-            )
-        };
+        let mut sentence = changed_text(&changed, &found.name(), "Workers");
         let is_new = before.signing_key != after.signing_key;
         let key = public_key(&after);
         sentence += &public_key_line(key.as_deref().filter(|_| is_new));
