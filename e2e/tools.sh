@@ -11,6 +11,9 @@ missing_test_packages() {
     needs nodejs node
     needs prometheus-alertmanager prometheus-alertmanager
     needs npm npm
+    # Runs the quickstart and the sample receiver for PHP.
+    needs php-cli php
+    php -m 2>/dev/null | grep -qix pdo_sqlite || say php-sqlite3
     # Creates the certificate of a test that needs https.
     needs openssl openssl
     needs chromium chromium
