@@ -43,8 +43,11 @@ pub fn in_review(
             select v.account_id, v.id as validation_id, a.masked, v.completed_at as since,
                 greatest(extract(epoch from now() - v.completed_at), 0)::float8 as age_seconds, v.name_match_score
             from validations v
-            join customer_accounts a on a.merchant_id = v.merchant_id and a.id = v.account_id
-              and a.validation_id = v.id and a.status = 'PENDING'
+            -- By its key: joined without statistics, Postgres may read all accounts of the merchant.
+            cross join lateral (
+                select masked from customer_accounts
+                where merchant_id = v.merchant_id and id = v.account_id and validation_id = v.id and status = 'PENDING' limit 1
+            ) a
             where v.merchant_id = m.id and v.outcome = 'REVIEW' and v.failure_code = 'NAME_MISMATCH'
             order by v.completed_at limit $1
          ) r

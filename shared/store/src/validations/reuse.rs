@@ -50,7 +50,10 @@ pub fn reusable(
             select e.id as source_id, e.account_id, e.outcome, e.failure_code, e.gateway_id, e.gateway_reference_id,
                 e.method, e.sealed_result, e.gateway_name_match_score
             from customer_accounts same
-            join validations e on e.merchant_id = same.merchant_id and e.id = same.told_validation_id
+            -- By its key: joined without statistics, Postgres may read all validations of the merchant.
+            cross join lateral (
+                select * from validations where merchant_id = same.merchant_id and id = same.told_validation_id limit 1
+            ) e
             where same.merchant_id = a.merchant_id and same.fingerprint = a.fingerprint and same.deleted_at is null
               and e.completed_at > now() - wanted.seconds * interval '1 s'
               and e.gateway_id is not null and e.gateway_reference_id is not null and e.method is not null

@@ -15,7 +15,7 @@ use khata_store::webhooks::{
 };
 use uuid::Uuid;
 
-use crate::rows::{claimed, due, invalid, merchant, settlement, valid};
+use crate::rows::{claimed, due, endpoint, invalid, merchant, settlement, valid};
 use khata_store::validations::settle as settle_validations;
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -50,21 +50,7 @@ fn bench() -> Bench {
 
 impl Bench {
     fn endpoint(&mut self, event_names: &[EventName], is_ordered: bool) -> EndpointKey {
-        let new = NewEndpoint {
-            id: EndpointId::new(),
-            url: "https://shop.example/hooks",
-            sealed_settings: b"sealed",
-            event_names,
-            payload: Payload::Full,
-            is_ordered,
-            concurrency: 4,
-            calls_per_second: None,
-            allows_url_per_account: false,
-        };
-        webhooks::insert(&mut self.connection, self.merchant, &new, 20)
-            .unwrap()
-            .unwrap()
-            .key()
+        endpoint(&mut self.connection, self.merchant, event_names, is_ordered)
     }
 
     fn own(&mut self) -> Vec<EndpointKey> {
