@@ -38,7 +38,7 @@ row! {
         pub sealed_reply: Option<Vec<u8>>,
         /// The endpoint's URL, as merchants and operators see it.
         pub endpoint_url: String,
-        /// Whether the newest attempt that ended went to the account's own URL; `None`: none has ended.
+        /// Whether the newest call that ended went to the account's own URL; `None`: none has ended.
         pub to_account_url: Option<bool>,
         /// The account's own URL, if it has one: an encrypted [`AccountUrl`].
         pub sealed_webhook_url: Option<Vec<u8>>,
@@ -56,14 +56,20 @@ row! {
         pub latency_ms: Option<i32>,
         /// Encrypted for the event.
         pub sealed_reply: Option<Vec<u8>>,
+        /// Whether the call went to the account's own URL; `None`: there was no call.
+        pub to_account_url: Option<bool>,
     }
 }
 
 impl DeliveryRow {
-    /// Returns the URL that the newest attempt called, as merchants and operators see it: without its query. `None` before the first
-    /// attempt has ended.
-    pub fn url(&self, keyring: &Keyring) -> Result<Option<String>, DecryptError> {
-        match (self.to_account_url, &self.sealed_webhook_url) {
+    /// Returns the URL of a call as merchants and operators see it, without its query: the account's own, or the endpoint's as it is
+    /// now. `None` if there was no call.
+    pub fn url_of(
+        &self,
+        to_account_url: Option<bool>,
+        keyring: &Keyring,
+    ) -> Result<Option<String>, DecryptError> {
+        match (to_account_url, &self.sealed_webhook_url) {
             (None, _) => Ok(None),
             (Some(true), Some(sealed)) => {
                 let account = AccountId(self.key.subject);
@@ -125,7 +131,7 @@ pub fn deliveries(
          ) d
          left join lateral (
             select sealed_webhook_url from customer_accounts
-            where merchant_id = d.merchant_id and id = d.subject_id and d.to_account_url limit 1
+            where merchant_id = d.merchant_id and id = d.subject_id limit 1
          ) a on true
          order by d.event_id desc, d.endpoint_id",
     )
@@ -146,7 +152,8 @@ pub fn attempts(
     delivery: DeliveryKey,
 ) -> QueryResult<Vec<AttemptRow>> {
     statement(
-        "select merchant_id, endpoint_id, subject_id, version, number, started_at, status, failure, latency_ms, sealed_reply
+        "select merchant_id, endpoint_id, subject_id, version, number, started_at, status, failure, latency_ms, sealed_reply,
+            to_account_url
          from webhook_attempts
          where merchant_id = $1 and endpoint_id = $2 and subject_id = $3 and version = $4 order by number",
     )

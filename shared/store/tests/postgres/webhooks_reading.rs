@@ -99,7 +99,7 @@ fn delivered(key: DeliveryKey, event: EventId, number: i16) -> Attempted {
         latency_ms: 12,
         sealed_reply: None,
         sealed_body: None,
-        to_account_url: false,
+        to_account_url: Some(false),
         concerns_endpoint: true,
     }
 }
