@@ -33,6 +33,9 @@ row! {
         /// The request's `x-routing-id`.
         pub routing_id: Option<String>,
         validation_id: Option<ValidationId>,
+        /// The validation whose names a person accepted.
+        #[diesel(column_name = accepted_validation_id)]
+        pub accepted_validation: Option<ValidationId>,
         pub deleted_at: Option<DateTime<Utc>>,
     }
 }
@@ -55,7 +58,8 @@ impl Account {
 
 fn select_account() -> String {
     format!(
-        "select m.name as merchant_name, {ACCOUNT_COLUMNS}, a.masked, a.routing_id, a.validation_id, a.deleted_at"
+        "select m.name as merchant_name, {ACCOUNT_COLUMNS}, a.masked, a.routing_id, a.validation_id,
+            a.accepted_validation_id, a.deleted_at"
     )
 }
 

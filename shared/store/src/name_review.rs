@@ -59,7 +59,8 @@ pub fn in_review(
     .load(connection)
 }
 
-/// Accepts or rejects the name of the account whose newest validation is this one. Returns `false` if no person decides about
+/// Accepts or rejects the name of the account whose newest validation is this one. The account remembers an acceptance
+/// ([`crate::validations::accepted`]) until the next decision. Returns `false` if no person decides about
 /// it: the validation is not in review, or the account has been deleted or is being validated again.
 pub fn decide(
     connection: &mut PgConnection,
@@ -89,7 +90,8 @@ pub fn decide(
             for no key update
          ), account as (
             update customer_accounts a
-            set status = $3, updated_at = now(), version = a.version + 1, event_position = greatest({position}, a.event_position)
+            set status = $3, accepted_validation_id = case when $3 = 'ACTIVE' then r.id end, updated_at = now(),
+                version = a.version + 1, event_position = greatest({position}, a.event_position)
             from review r
             where a.merchant_id = r.merchant_id and a.id = r.account_id and a.validation_id = r.id
               and a.status = 'PENDING'

@@ -12,8 +12,8 @@ use khata_domain::validation::AttemptState;
 use khata_domain::{Class, MerchantId, ValidationId};
 use khata_store::gateway_webhooks::stored;
 use khata_store::validations::{
-    Claimed, NewAttempt, attempts, claim, give_up_attempts, insert_attempts, reusable, settle,
-    start_attempts,
+    Claimed, NewAttempt, accepted, attempts, claim, give_up_attempts, insert_attempts, reusable,
+    settle, start_attempts,
 };
 
 use crate::rows::{
@@ -78,8 +78,10 @@ fn statements_planned_on_empty_tables_read_each_row_by_its_key() {
     let related = |connection: &mut PgConnection, claimed: &[Claimed]| {
         let keys: Vec<_> = claimed.iter().map(|one| one.key).collect();
         let reused: Vec<_> = keys.iter().map(|key| (*key, 3_600)).collect();
+        let accounts: Vec<_> = claimed.iter().map(|one| (one.key, one.account)).collect();
         stored(connection, &keys).unwrap();
         reusable(connection, &reused).unwrap();
+        accepted(connection, &accounts).unwrap();
         attempts(connection, &keys).unwrap().len()
     };
     let first = due(&mut connection, merchant, 1);
