@@ -25,8 +25,8 @@ pub(crate) struct WebhookDelivery {
     event_name: EventName,
     #[schema(pattern = "^whe_[0-9a-v]{26}$")]
     endpoint_id: String,
-    /// The URL that the newest attempt called, without its query: the endpoint's, or the account's own. `null` before the first attempt
-    /// has ended.
+    /// The URL that the newest call went to, without its query: the endpoint's, or the account's own. `null` before the first call has
+    /// ended.
     #[schema(required, example = "https://hooks.example.com/khata")]
     url: Option<String>,
     #[schema(value_type = schema::DeliveryStateWord)]
@@ -54,11 +54,15 @@ struct DeliveryAttempt {
     /// `null` while the attempt is in progress.
     #[schema(required, minimum = 0)]
     duration_ms: Option<i32>,
+    /// The URL of the call, without its query: the endpoint's as it is now, or the account's own. `null` while the attempt is in progress,
+    /// or if it made no call.
+    #[schema(required, example = "https://hooks.example.com/khata")]
+    url: Option<String>,
     /// HTTP status of the reply; `null` if there was none.
     #[schema(required, example = 500)]
     status: Option<i16>,
-    /// Why the attempt failed: `status`, `timeout`, `connect`, `tls`, `dns`, `protocol`, `forbidden_address` or `forbidden_url`; `null`
-    /// if it delivered the event, or is in progress.
+    /// Why the attempt failed: `status`, `timeout`, `connect`, `tls`, `dns`, `protocol`, `forbidden_address`, `forbidden_url`, or
+    /// `no_body` if Khata could not make the body; `null` if it delivered the event, or is in progress.
     #[schema(required, example = "status")]
     failure: Option<String>,
     /// The reply's first 1,024 bytes, as text.
@@ -123,11 +127,16 @@ fn present(
 ) -> Result<WebhookDelivery, ApiError> {
     let text =
         |sealed: Option<&Vec<u8>>| sealed.map(|sealed| reply(keyring, row, sealed)).transpose();
+    let url = |to_account_url| {
+        let url = row.url_of(to_account_url, keyring);
+        url.map_err(|_| unreadable(row.event_id))
+    };
     let failed = failed.into_iter().map(|attempt| {
         Ok(DeliveryAttempt {
             number: attempt.number,
             started_at: time(attempt.started_at),
             duration_ms: attempt.latency_ms,
+            url: url(attempt.to_account_url)?,
             status: attempt.status,
             reply: text(attempt.sealed_reply.as_ref())?,
             failure: Some(attempt.failure),
@@ -140,6 +149,7 @@ fn present(
             number: row.attempts,
             started_at: time(delivered_at - taken),
             duration_ms: row.latency_ms,
+            url: url(row.to_account_url)?,
             status: row.status,
             failure: None,
             reply: text(row.sealed_reply.as_ref())?,
@@ -149,6 +159,7 @@ fn present(
             number: row.attempts,
             started_at: time(started_at),
             duration_ms: None,
+            url: None,
             status: None,
             failure: None,
             reply: None,
@@ -159,7 +170,7 @@ fn present(
         event_id: row.event_id.to_string(),
         event_name: row.event_name,
         endpoint_id: row.key.endpoint.to_string(),
-        url: row.url(keyring).map_err(|_| unreadable(row.event_id))?,
+        url: url(row.to_account_url)?,
         state: row.state,
         date_created: time(row.created_at),
         date_delivered: row.delivered_at.map(time),
@@ -189,8 +200,9 @@ fn unreadable(event: EventId) -> ApiError {
 #[cfg(test)]
 mod tests {
     use khata_crypto::KeyringFile;
+    use khata_domain::AccountId;
     use khata_domain::events::EndpointId;
-    use khata_store::webhooks::DeliveryKey;
+    use khata_store::webhooks::{AccountUrl, DeliveryKey};
     use serde_json::{Value, json};
 
     use super::*;
@@ -234,6 +246,12 @@ mod tests {
     fn a_delivery_shows_its_failed_attempts_and_the_last_one() {
         let keyring = Keyring::from(&KeyringFile::generate());
         let mut row = row();
+        let own = AccountUrl {
+            endpoint: row.key.endpoint,
+            url: "https://hooks.example.com/orders/42?token=a".to_owned(),
+        };
+        let account = AccountId(row.key.subject);
+        row.sealed_webhook_url = Some(own.seal(&keyring, row.key.merchant, account));
         let seal = |text: &[u8]| {
             Some(keyring.encrypt(row.key.merchant, row.event_id.0, Purpose::Delivery, text))
         };
@@ -245,6 +263,7 @@ mod tests {
             failure: "status".to_owned(),
             latency_ms: Some(12),
             sealed_reply: seal(b"not \xff now"),
+            to_account_url: Some(true),
         };
         let (good, bad) = (seal(b"ok"), failed);
         let waiting = shown(&keyring, &row, vec![bad.clone()]);
@@ -252,8 +271,8 @@ mod tests {
         assert_eq!(
             waiting["attempts"],
             json!([{
-                "number": 1, "started_at": "2023-06-06T13:28:21Z", "duration_ms": 12, "status": 503,
-                "failure": "status", "reply": "not \u{fffd} now",
+                "number": 1, "started_at": "2023-06-06T13:28:21Z", "duration_ms": 12,
+                "url": "https://hooks.example.com/orders/42?***", "status": 503, "failure": "status", "reply": "not \u{fffd} now",
             }])
         );
         row.attempts = 3;
@@ -262,12 +281,14 @@ mod tests {
         assert_eq!(calling["next_attempt_at"], Value::Null);
         assert_eq!(calling["attempts"][1]["number"], 3);
         assert_eq!(calling["attempts"][1]["duration_ms"], Value::Null);
+        assert_eq!(calling["attempts"][1]["url"], Value::Null);
         row.started_at = None;
         row.state = DeliveryState::Delivered;
         row.delivered_at = Some(at(9));
         row.status = Some(204);
         row.latency_ms = Some(2_000);
         row.sealed_reply = good;
+        row.to_account_url = Some(false);
         let delivered = shown(&keyring, &row, vec![bad]);
         assert_eq!(delivered["state"], "DELIVERED");
         assert_eq!(delivered["date_delivered"], "2023-06-06T13:28:29Z");
@@ -275,8 +296,8 @@ mod tests {
         assert_eq!(
             delivered["attempts"][1],
             json!({
-                "number": 3, "started_at": "2023-06-06T13:28:27Z", "duration_ms": 2_000, "status": 204,
-                "failure": null, "reply": "ok",
+                "number": 3, "started_at": "2023-06-06T13:28:27Z", "duration_ms": 2_000,
+                "url": "https://hooks.example.com/khata", "status": 204, "failure": null, "reply": "ok",
             })
         );
     }

@@ -37,13 +37,15 @@ pub(crate) struct Delivery {
     attempts: Vec<Attempt>,
     /// The start of the reply that accepted the event.
     reply: Option<String>,
-    /// The URL that the newest attempt called, without its query.
+    /// The URL that the newest call went to, without its query.
     url: Option<String>,
 }
 
 /// An attempt that failed.
 struct Attempt {
     row: AttemptRow,
+    /// The URL of the call, without its query; `None`: there was no call.
+    url: Option<String>,
     /// The start of the reply.
     reply: Option<String>,
 }
@@ -56,17 +58,20 @@ impl Delivery {
         row: DeliveryRow,
     ) -> QueryResult<Self> {
         let event = row.event_id;
+        let url = |to_account_url| {
+            let url = row.url_of(to_account_url, keyring);
+            url.unwrap_or_else(|_| Some(UNREADABLE.to_owned()))
+        };
         let attempts = webhooks::attempts(connection, row.key)?;
         let attempts = attempts.into_iter().map(|row| Attempt {
             reply: decrypt(keyring, row.key, event, row.sealed_reply.as_deref()),
+            url: url(row.to_account_url),
             row,
         });
         Ok(Self {
             attempts: attempts.collect(),
             reply: decrypt(keyring, row.key, event, row.sealed_reply.as_deref()),
-            url: row
-                .url(keyring)
-                .unwrap_or_else(|_| Some(UNREADABLE.to_owned())),
+            url: url(row.to_account_url),
             row,
         })
     }
@@ -115,7 +120,11 @@ impl Delivery {
             facts = facts.fact("reply", one_line(reply));
         }
         for attempt in &self.attempts {
-            facts = facts.fact(&format!("attempt {}", attempt.row.number), attempt.text());
+            let mut text = attempt.text();
+            if let Some(url) = attempt.url.as_ref().filter(|_| attempt.url != self.url) {
+                text = format!("{text} (to {url})");
+            }
+            facts = facts.fact(&format!("attempt {}", attempt.row.number), text);
         }
         text += "\n";
         text += &facts.indented(2);
@@ -167,6 +176,7 @@ impl Attempt {
             "failure": self.row.failure,
             "status": self.row.status,
             "duration_ms": self.row.latency_ms,
+            "url": self.url,
             "reply": self.reply,
         })
     }
@@ -301,7 +311,9 @@ mod tests {
                 failure: "status".into(),
                 latency_ms: Some(12),
                 sealed_reply: None,
+                to_account_url: Some(true),
             },
+            url: Some("https://shop.example/orders/42".into()),
             reply: Some("no\n  database".into()),
         };
         Delivery {
@@ -319,12 +331,14 @@ mod tests {
         for line in [
             "  state         OPEN",
             "  next attempt  at 2026-11-29T10:01:05Z",
-            "  attempt 1     2026-11-29T10:00:00Z status 500, 12 ms: no database",
+            "  attempt 1     2026-11-29T10:00:00Z status 500, 12 ms: no database (to https://shop.example/orders/42)",
         ] {
             assert!(text.lines().any(|one| one == line), "{text}");
         }
         assert_eq!(open.json()["next_attempt_at"], "2026-11-29T10:01:05Z");
-        assert_eq!(open.json()["failed_attempts"][0]["status"], 500);
+        let attempt = &open.json()["failed_attempts"][0];
+        assert_eq!(attempt["status"], 500);
+        assert_eq!(attempt["url"], "https://shop.example/orders/42");
         let newest = open.newest_result().unwrap();
         assert_eq!(newest.text(), "status 500, 12 ms: no database");
 

@@ -100,6 +100,41 @@ fn each_alert_has_a_runbook_and_a_test() {
     assert!(names.len() >= AT_LEAST, "{names:?}");
 }
 
+/// The rules, the dashboards and the page count the same requests: all calls of the API.
+#[test]
+fn the_objective_counts_every_call_of_the_api() {
+    const SELECTOR: &str = "route=~\"/(";
+    let read = |file: &str| std::fs::read_to_string(repository().join(file)).unwrap();
+    let rules = all_of("deploy/prometheus/rules");
+    let dashboard = read("deploy/grafana/dashboards/overview.json").replace("\\\"", "\"");
+    let mut counted = BTreeSet::new();
+    for text in [&rules, &dashboard] {
+        let selectors = text.split(SELECTOR).skip(1);
+        let selected: BTreeSet<_> = selectors
+            .map(|rest| rest.split_once(").*\"").unwrap().0)
+            .collect();
+        assert_eq!(selected.len(), 1, "{selected:?}");
+        counted.extend(selected);
+    }
+    assert_eq!(counted.len(), 1, "{counted:?}");
+    let counted: BTreeSet<&str> = counted.iter().flat_map(|all| all.split('|')).collect();
+    let document: Value = serde_json::from_str(&read("docs/openapi.json")).unwrap();
+    let paths = document["paths"].as_object().unwrap().keys();
+    let first = |path: &str| path.split('/').nth(1).unwrap().to_owned();
+    let mut called: BTreeSet<String> = paths.map(|path| first(path)).collect();
+    assert!(called.remove("health") && called.remove("version"));
+    // Only gateways call it: it is not in the merchants' document.
+    called.insert("gateways".to_owned());
+    let called: BTreeSet<&str> = called.iter().map(String::as_str).collect();
+    assert_eq!(counted, called);
+    let page = page();
+    let objectives = page.split("\n## Objectives\n").nth(1).unwrap();
+    let objectives = objectives.split("\n## ").next().unwrap();
+    for part in counted {
+        assert!(objectives.contains(&format!("`/{part}`")), "{part}");
+    }
+}
+
 #[test]
 fn each_runbook_section_has_its_parts() {
     let page = page();

@@ -2,6 +2,7 @@
 
 mod message;
 mod messages;
+mod webhook;
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use khata_domain::{
     AccountNumber, BankAccount, CallFailure, Class, Consent, Details, Gateway, GatewayResponse,
     Ifsc, Vpa,
 };
-use khata_gateways::{Call, Connector, ConnectorConfig, WebhookRequest, connect, set_canned_reply};
+use khata_gateways::{Call, Connector, ConnectorConfig, connect, set_canned_reply};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -53,7 +54,7 @@ const STATUSES: [u16; 12] = [200, 201, 400, 401, 404, 408, 409, 422, 500, 403, 4
 
 /// Reads a body as a message of a gateway. The first byte chooses the message, the second one the part to change: the whole body,
 /// with a status that this byte chooses too, which must neither panic nor count as "never sent", or a field that does not decide,
-/// which must not change the outcome.
+/// which must not change the outcome. Of a webhook it may also choose the timestamp, which is signed then, or a header.
 pub fn gateway(data: &[u8]) {
     let [which, part, bytes @ ..] = data else {
         return;
@@ -64,10 +65,13 @@ pub fn gateway(data: &[u8]) {
     let at = (message, connectors()[place].as_ref());
     let (status, part) = {
         let (part, parts) = (usize::from(*part), message.decorations.len() + 1);
+        let parts = parts + webhook::parts(message);
         (STATUSES[part / parts % STATUSES.len()], part % parts)
     };
     let body = message.body.replace("@now", &Utc::now().to_rfc3339());
-    if let Some(pointer) = message.decorations.get(part) {
+    if let Some(header) = part.checked_sub(message.decorations.len() + 1) {
+        webhook::check(at, header, body.as_bytes(), bytes);
+    } else if let Some(pointer) = message.decorations.get(part) {
         let unchanged = read(at, STATUSES[0], body.as_bytes());
         assert_eq!(class(&unchanged), Some(Class::Valid), "{body}");
         let changed = read(at, STATUSES[0], &with_field(&body, pointer, bytes));
@@ -145,18 +149,8 @@ fn read(
     };
     match message.kind {
         Kind::Webhook(sign) => {
-            let headers = sign(body);
-            let headers: Vec<_> = headers
-                .iter()
-                .map(|(name, value)| (*name, value.as_str()))
-                .collect();
-            let webhook = WebhookRequest {
-                headers: &headers,
-                body,
-                received_at: Utc::now(),
-            };
-            let read = connector.webhook(&webhook).ok().flatten();
-            Ok(read.and_then(|message| message.response))
+            let headers = sign(&webhook::now(), body);
+            Ok(webhook::read(connector, &headers, body))
         }
         Kind::Token => {
             // A connector that has no token yet.

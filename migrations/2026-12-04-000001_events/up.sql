@@ -117,7 +117,7 @@ create table webhook_deliveries (
     status smallint,
     latency_ms integer,
     sealed_reply bytea,
-    -- Whether the newest attempt that ended went to the account's own URL; null: none has ended.
+    -- Whether the newest call that ended went to the account's own URL; null: none has ended.
     to_account_url boolean,
     created_at timestamptz not null,
     delivered_at timestamptz,
@@ -139,5 +139,7 @@ create table webhook_attempts (
     failure text not null,
     latency_ms integer,
     sealed_reply bytea,
+    -- Whether the call went to the account's own URL; null: the attempt made no call.
+    to_account_url boolean,
     primary key (merchant_id, endpoint_id, subject_id, version, number)
 );

@@ -76,6 +76,8 @@ pub(crate) struct Work {
     pub(crate) is_possible_double_drop: bool,
     /// The earlier result to use, if the plan says so.
     pub(crate) reusable: Option<Reusable>,
+    /// The name at the bank that a person accepted for the account.
+    pub(crate) accepted_name: Option<String>,
     pub(crate) merchant: Arc<MerchantView>,
     /// When the last webhook about the validation was received.
     pub(crate) webhook_received_at: Option<DateTime<Utc>>,
@@ -342,6 +344,7 @@ impl ClaimsAndSettles {
         let attempts = related.attempts.remove(&key).unwrap_or_default();
         let (webhooks, webhook_received_at) = related.webhooks.remove(&key).unzip();
         let reusable = related.reusable.remove(&key);
+        let accepted_name = related.accepted_names.remove(&key);
         let last = attempts.last();
         let gateways = details.as_ref().map_or(Vec::new(), |details| {
             merchant.profiles(details, consent.as_ref(), last, now)
@@ -396,6 +399,7 @@ impl ClaimsAndSettles {
             plan: planned.plan,
             is_possible_double_drop,
             reusable,
+            accepted_name,
             merchant: Arc::clone(merchant),
             webhook_received_at,
             call,

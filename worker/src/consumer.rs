@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use khata_config::shutdown::Shutdown;
-use khata_domain::backoff::Backoff;
-use khata_queue::{Broker, Wakeup};
+use khata_queue::{Broker, RECONNECT, Wakeup};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions};
 use lapin::{Channel, Connection, Consumer};
@@ -29,7 +28,6 @@ const PREFETCH: u16 = MAX_QUEUED as u16 + 16_384;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the broker may take to close the connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// The parts of the worker that consume messages.
 pub(crate) struct MessageConsumer {

@@ -375,8 +375,10 @@ impl ValidationProcessor {
             let mut advanced = open
                 .advance(connector, action, now, rand::random(), is_failing_mismatch)
                 .await;
-            let next = &mut advanced.decision.next;
-            *next = reviewed(next.clone(), work, name_match);
+            let response = advanced.result.as_ref().ok();
+            let name_at_bank = response.and_then(|response| response.name_at_bank.as_ref());
+            let next = advanced.decision.next.clone();
+            advanced.decision.next = reviewed(next, work, name_match, name_at_bank);
             let took = started.elapsed();
             self.report(work, entry, &open, &advanced, is_call.then_some(took));
             let is_pending = open.attempt.state == AttemptState::Pending && advanced.result.is_ok();

@@ -1,4 +1,4 @@
-//! Rows that a plan needs beside the claimed validation: its attempts, webhooks and earlier results.
+//! Rows that a plan and its settlement need beside the claimed validation: its attempts, webhooks and earlier results.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use diesel::{PgConnection, QueryResult};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::attempt::{Attempt, AttemptState};
 use khata_domain::plan::{Planned, WebhookReceived};
+use khata_domain::validation::ValidationResult;
 use khata_domain::{GatewayResponse, MerchantId, ValidationKey};
 use khata_store::gateway_webhooks;
 use khata_store::validations::{self, Claimed, Reusable};
@@ -23,6 +24,8 @@ pub(crate) struct Related {
     pub(crate) attempts: HashMap<ValidationKey, Vec<Attempt>>,
     pub(crate) webhooks: HashMap<ValidationKey, Webhooks>,
     pub(crate) reusable: HashMap<ValidationKey, Reusable>,
+    /// The names at the bank that a person accepted for the accounts.
+    pub(crate) accepted_names: HashMap<ValidationKey, String>,
     /// Penny drops of this day, of the merchants whose validations may need further ones.
     drops: HashMap<MerchantId, i32>,
 }
@@ -44,6 +47,7 @@ impl Related {
         Ok(Self {
             webhooks: webhooks(connection, keyring, claimed, &attempts)?,
             reusable: reusable(connection, claimed, &attempts, merchants)?,
+            accepted_names: accepted_names(connection, keyring, claimed, merchants)?,
             drops: penny_drops(connection, &attempts)?,
             attempts,
         })
@@ -147,6 +151,36 @@ fn attempt(row: validations::Attempt) -> Attempt {
         started_at: row.started_at,
         sent_at: row.sent_at,
     }
+}
+
+/// Reads the names that a person accepted, for merchants whose accounts may wait for a person.
+fn accepted_names(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+    claimed: &[Claimed],
+    merchants: &HashMap<MerchantId, Arc<MerchantView>>,
+) -> QueryResult<HashMap<ValidationKey, String>> {
+    let wanted = claimed.iter().filter(|claimed| {
+        let merchant = merchants.get(&claimed.key.merchant);
+        merchant.is_some_and(|merchant| merchant.review_names_below > 0)
+    });
+    let wanted: HashMap<_, _> = wanted
+        .map(|claimed| (claimed.key, claimed.account))
+        .collect();
+    let keys: Vec<_> = wanted
+        .iter()
+        .map(|(key, account)| (*key, *account))
+        .collect();
+    let accepted = validations::accepted(connection, &keys)?;
+    let names = accepted.into_iter().filter_map(|accepted| {
+        let (key, purpose) = (accepted.wanted_by, Purpose::ValidationResult);
+        let account = wanted.get(&key)?.0;
+        // Without its key, the name is reviewed again.
+        let plain = keyring.decrypt(key.merchant, account, purpose, &accepted.sealed_result);
+        let result = ValidationResult::from_plaintext(&plain.ok()?)?;
+        Some((key, result.name_at_bank?))
+    });
+    Ok(names.collect())
 }
 
 /// Reads earlier results that may be used, for merchants that want that and validations without an attempt.

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use khata_config::shutdown::Shutdown;
 use khata_domain::ValidationState;
-use khata_domain::backoff::Backoff;
 use khata_domain::gateway::GatewayKey;
 use khata_domain::mutants::{self, Mutant};
-use khata_queue::{Broker, BrokerError, Publisher, Wakeup};
+use khata_queue::{Broker, BrokerError, Publisher, RECONNECT, Wakeup};
 use khata_store::validations::{DueRow, DueTurns, GatewayQueue, Taken, Wanted, queues};
 use khata_store::{self as store, Pool};
 use tokio::task::JoinHandle;
@@ -36,7 +35,6 @@ const REPEAT_AFTER: Duration = Duration::from_secs(15);
 const DEAD_LETTERS_INTERVAL: Duration = Duration::from_secs(15);
 /// Interval at which the scheduler shows that it runs, while Postgres does not respond.
 const BEAT_INTERVAL: Duration = Duration::from_secs(1);
-const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// When the scheduler last showed that it runs, for the health endpoint.
 #[derive(Debug)]

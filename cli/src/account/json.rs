@@ -31,6 +31,7 @@ pub(super) fn history_json(history: &History, next: &NextStep, advice: &str) -> 
         "created_at": time(account.created_at),
         "updated_at": time(account.updated_at),
         "last_validated_at": account.last_validated_at.map(time),
+        "name_accepted_in": account.accepted_validation.map(|id| id.to_string()),
         "deleted_at": account.deleted_at.map(time),
         "next": {
             "sentence": next.sentence,

@@ -63,6 +63,7 @@ fn account_facts(history: &History) -> Table {
         .fact("updated", time(account.updated_at))
         .fact("last validated", last_validated)
         .fact("validated in 24 h", validated(history))
+        .fact("name accepted in", or_none(account.accepted_validation))
         .fact("deleted", or_none(account.deleted_at.map(time)))
 }
 

@@ -304,6 +304,17 @@ async fn a_person_decides_about_names_if_the_merchant_says_so() -> Result<()> {
         assert_eq!(drops(&stack).await?, before, "no gateway is called");
         // Once only.
         assert!(stack.command(&["account", command, &id]).is_err());
+        // The same two names again: an acceptance is remembered.
+        let repeated = again(&stack, customer, &account, &json!({}))
+            .await?
+            .account()?;
+        let expected = if status == "ACTIVE" {
+            status
+        } else {
+            "PENDING"
+        };
+        assert_eq!(repeated["status"], expected, "{repeated}");
+        assert_eq!(repeated["validation"]["name_match"]["result"], "NO_MATCH");
     }
     let log = stack.database.number(
         "select count(*) from audit_log where action in ('account.accept', 'account.reject')",

@@ -1,6 +1,5 @@
 //! A message of a gateway, and the signatures of gateways.
 
-use chrono::Utc;
 use data_encoding::{BASE64, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
 use khata_domain::{Gateway, Method};
@@ -27,8 +26,12 @@ pub(super) enum Kind {
     Token,
     Call,
     Lookup,
-    Webhook(fn(&[u8]) -> Vec<(&'static str, String)>),
+    /// Signed with this timestamp, if its gateway signs one.
+    Webhook(fn(&str, &[u8]) -> Headers),
 }
+
+/// Headers of a webhook.
+pub(super) type Headers = Vec<(&'static str, String)>;
 
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
 fn hmac(parts: &[&[u8]]) -> Vec<u8> {
@@ -39,19 +42,18 @@ fn hmac(parts: &[&[u8]]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-pub(super) fn sign_cashfree(body: &[u8]) -> Vec<(&'static str, String)> {
-    let timestamp = Utc::now().timestamp_millis().to_string();
+pub(super) fn sign_cashfree(timestamp: &str, body: &[u8]) -> Headers {
     let tag = BASE64.encode(&hmac(&[timestamp.as_bytes(), body]));
     vec![
         ("x-webhook-signature", tag),
-        ("x-webhook-timestamp", timestamp),
+        ("x-webhook-timestamp", timestamp.to_owned()),
     ]
 }
 
-pub(super) fn sign_razorpay(body: &[u8]) -> Vec<(&'static str, String)> {
+pub(super) fn sign_razorpay(_: &str, body: &[u8]) -> Headers {
     vec![("x-razorpay-signature", HEXLOWER.encode(&hmac(&[body])))]
 }
 
-pub(super) fn sign_setu(body: &[u8]) -> Vec<(&'static str, String)> {
+pub(super) fn sign_setu(_: &str, body: &[u8]) -> Headers {
     vec![("x-setu-signature", BASE64.encode(&hmac(&[body])))]
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::holder::{Kind, Word};
-use super::likeness::{How, initials_before, is_initial_of, likeness};
+use super::likeness::{How, count_comparison, initials_before, is_initial_of, likeness};
 use super::script::MAX_WORD;
 use super::sound;
 
@@ -258,6 +258,7 @@ impl Sides<'_> {
 /// Returns the place of the free initial that the first word writes after the second.
 fn last_initial(joined: &Word, name: &Word, words: &[Word], free: &[bool]) -> Option<usize> {
     const MIN_NAME: usize = 4;
+    count_comparison();
     let initial = joined.text.strip_prefix(name.text.as_str())?;
     (name.text.len() >= MIN_NAME && initial.len() == 1).then_some(())?;
     (0..words.len()).find(|place| {
@@ -276,6 +277,7 @@ fn run(free: &[bool], words: &[Word], from: usize) -> usize {
 /// Returns the number of free words from here that the letters of a short word abbreviate, letter by letter; 0 if they do
 /// not.
 fn abbreviated(free: &[bool], words: &[Word], from: usize, letters: &Word) -> usize {
+    count_comparison();
     let count = letters.text.len();
     let full = |place: &usize| !matches!(words[*place].kind, Kind::Initial | Kind::Number);
     // Ms is the only title that banks also write for initials.
@@ -292,6 +294,7 @@ fn abbreviated(free: &[bool], words: &[Word], from: usize, letters: &Word) -> us
 }
 
 fn joined_likeness(one: &[Word], other: &[Word]) -> Option<How> {
+    count_comparison();
     let length = |words: &[Word]| words.iter().map(|word| word.text.len()).sum::<usize>();
     // The first letter separates nearly all words, before the others are read.
     if one[0].key.chars().next() != other[0].key.chars().next() {

@@ -22,8 +22,21 @@ pub(super) enum How {
     Initial,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Comparisons of words in this thread.
+    pub(super) static COMPARISONS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts a comparison of two words, or of two runs of words, in tests: their number bounds the work of a comparison of two names.
+pub(super) fn count_comparison() {
+    #[cfg(test)]
+    COMPARISONS.set(COMPARISONS.get() + 1);
+}
+
 /// Whether the first word is the initial of the second.
 pub(super) fn is_initial_of(initial: &Word, word: &Word) -> bool {
+    count_comparison();
     initial.kind == Kind::Initial
         && !matches!(
             word.kind,
@@ -35,6 +48,7 @@ pub(super) fn is_initial_of(initial: &Word, word: &Word) -> bool {
 
 /// Returns the likeness of two single words; `None` if they are different words.
 pub(super) fn likeness(one: &Word, other: &Word, firm: bool) -> Option<How> {
+    count_comparison();
     if one.masked && other.masked && one.text == other.text {
         return Some(How::Same);
     }
@@ -203,6 +217,7 @@ pub(super) fn initials_before(joined: &Word, words: &[Word]) -> Option<usize> {
         return None;
     }
     (1..words.len().min(MAX_INITIALS + 1)).find_map(|count| {
+        count_comparison();
         let (initials, name) = (joined.text.get(..count)?, joined.text.get(count..)?);
         let (last, before) = (&words[count], &words[..count]);
         let is_name = name.len() >= MIN_NAME

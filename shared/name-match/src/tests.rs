@@ -368,9 +368,23 @@ fn a_hostile_name_is_compared_within_bounds() {
         ("a & bc de ".repeat(20), "bd ef / a ".repeat(20)),
         ("a s/o ".repeat(33), "a guardian of ".repeat(14)),
         ("क ख ".repeat(50), "क्ष ".repeat(50)),
+        // The longest names of the API: 40 short words, alike in their first letter; initials; one word again and again; words that
+        // the other name joins.
+        ("ra ri ru re ".repeat(10), "rb rc rd rf ".repeat(10)),
+        ("ra ".repeat(40), "rara ".repeat(24)),
+        ("r ".repeat(60), "rama ".repeat(24)),
+        ("rrrrr ".repeat(20), "rab ".repeat(30)),
+        ("ra ri ru re ".repeat(10), "rarirurere ".repeat(10)),
+        ("ra co ri co ".repeat(10), "rb rc rd rf ".repeat(10)),
+        ("ra w/o ri ".repeat(13), "rb w/o rc ".repeat(13)),
     ] {
         let found = compare(&one, &other);
         assert_eq!(found, compare(&other, &one));
+        let comparisons = comparisons(&one, &other);
+        assert!(
+            comparisons <= MAX_COMPARISONS,
+            "{comparisons}: {one} {other}"
+        );
         for name in [&one, &other] {
             assert!(words_compared(name) <= MAX_WORDS_COMPARED, "{name}");
         }
@@ -380,8 +394,29 @@ fn a_hostile_name_is_compared_within_bounds() {
 /// The words that are read, and the family names that holders share: each takes three words.
 const MAX_WORDS_COMPARED: usize = text::MAX_WORDS * 4 / 3;
 
-/// Returns the number of words of a name that are compared with those of another one: the work of a comparison is at most a constant
-/// times the product of both numbers, because each word is compared alone and in runs of five.
+/// Maximum number of comparisons of two words, or of two runs of words, in a comparison of two names: 56 of each pair of words, once as
+/// persons and once as firms.
+const MAX_COMPARISONS: usize = 2 * 56 * MAX_WORDS_COMPARED * MAX_WORDS_COMPARED;
+
+/// Returns the number of comparisons of words in the comparison of these names.
+fn comparisons(one: &str, other: &str) -> usize {
+    likeness::COMPARISONS.set(0);
+    compare(one, other);
+    likeness::COMPARISONS.get()
+}
+
+#[test]
+fn of_a_longer_name_the_first_40_words_are_compared() {
+    let (name, longer) = ("ra ri ru re ".repeat(10), "ra ri ru re ".repeat(11));
+    assert_eq!(compare(&name, &longer).map(|found| found.score), Some(100));
+    let other = "zu ".repeat(4);
+    assert_eq!(
+        compare(&name, &format!("{name}{other}")),
+        compare(&name, &name)
+    );
+}
+
+/// Returns the number of words of a name that are compared with those of another one.
 fn words_compared(name: &str) -> usize {
     fn of(holder: &Holder) -> usize {
         let of_relative = |(_, relative): &(_, Box<Holder>)| of(relative);
@@ -449,6 +484,9 @@ proptest! {
     ) {
         let name = words.join(mark.as_str());
         prop_assert!(words_compared(&name) <= MAX_WORDS_COMPARED, "{}", name);
+        let backwards: Vec<_> = words.iter().rev().map(String::as_str).collect();
+        let comparisons = comparisons(&name, &backwards.join(" "));
+        prop_assert!(comparisons <= MAX_COMPARISONS, "{}: {}", comparisons, name);
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! RabbitMQ's address, the queues and their declaration.
 
+use std::time::Duration;
+
 use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties, Consumer};
 
+use khata_domain::backoff::Backoff;
+
+/// Delays between attempts to connect to RabbitMQ again.
+pub const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 /// Deliveries of a message without an acknowledgement, after which RabbitMQ moves it to the dead letters.
 const DELIVERY_LIMIT: i32 = 20;
 

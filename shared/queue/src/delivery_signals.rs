@@ -16,11 +16,10 @@ use tokio::task::JoinHandle;
 use tracing::debug;
 use uuid::Uuid;
 
-use super::broker::Broker;
+use super::broker::{Broker, RECONNECT};
 use super::message::DueDeliveries;
 use super::publisher::{BrokerError, within};
 use khata_domain::MerchantId;
-use khata_domain::backoff::Backoff;
 
 /// Signals that wait in the queue of a worker; of more, the broker drops the oldest.
 const MAX_WAITING: i32 = 1_000;
@@ -28,7 +27,6 @@ const MAX_WAITING: i32 = 1_000;
 const MAX_GATHERED: usize = 1_024;
 /// How long a message gathers merchants: the calls of one group commit end together.
 const GATHER_INTERVAL: Duration = Duration::from_millis(2);
-const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// A worker's connection for signals.
 #[derive(Debug)]

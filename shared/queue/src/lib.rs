@@ -7,7 +7,7 @@ mod message;
 mod publisher;
 mod wakeup_publisher;
 
-pub use broker::Broker;
+pub use broker::{Broker, RECONNECT};
 pub use delivery_signals::{DeliverySignalPublisher, DeliverySignals};
 pub use message::{DueDeliveries, MessageError, Wakeup};
 pub use publisher::{BrokerError, Publisher};

@@ -10,10 +10,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::broker::Broker;
+use super::broker::{Broker, RECONNECT};
 use super::message::Wakeup;
 use super::publisher::Publisher;
-use khata_domain::backoff::Backoff;
 
 /// Maximum validations in one message.
 const MAX_WAKEUPS: usize = 256;
@@ -23,7 +22,6 @@ const QUEUE_LENGTH: usize = 64 * MAX_WAKEUPS;
 /// costs the broker a write to disk, and ten milliseconds do not matter under load.
 const BUSY: usize = 16;
 const GATHER_INTERVAL: Duration = Duration::from_millis(10);
-const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// Counts of published wake-ups since the start. Clones share their counts.
 #[derive(Clone, Debug, Default)]

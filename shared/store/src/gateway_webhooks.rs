@@ -91,11 +91,14 @@ pub fn by_their_reference(
     gateway: GatewayKey,
     reference: &str,
 ) -> QueryResult<FoundAttempt> {
+    // By whole keys: joined without statistics, Postgres may read all attempts of the merchant.
     let statement = statement(format!(
         "{} from gateway_references r
-         join validation_attempts t
-           on t.merchant_id = r.merchant_id and t.validation_id = r.validation_id and t.number = r.number
-         join validations v on v.merchant_id = t.merchant_id and v.id = t.validation_id
+         cross join lateral (
+            select * from validation_attempts
+            where merchant_id = r.merchant_id and validation_id = r.validation_id and number = r.number limit 1
+         ) t
+         cross join lateral (select * from validations where merchant_id = t.merchant_id and id = t.validation_id limit 1) v
          where r.merchant_id = $1 and r.gateway_account_id = $2 and r.gateway_reference = $3",
         select()
     ))

@@ -40,7 +40,7 @@ pub use submissions::BatchError;
 /// Postgres would compile it for each execution (`jit`), which takes longer than a second on a busy machine.
 ///
 /// A lane is never idle in a transaction, so that the locks of a frozen process are released soon.
-const LANE_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+pub const LANE_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
                       set enable_hashjoin = off; set enable_mergejoin = off; set join_collapse_limit = 1; \
                       set jit = off; \
                       set idle_in_transaction_session_timeout = '1s'";

@@ -33,6 +33,9 @@ row! {
         /// The request's `x-routing-id`.
         pub routing_id: Option<String>,
         validation_id: Option<ValidationId>,
+        /// The validation whose names a person accepted.
+        #[diesel(column_name = accepted_validation_id)]
+        pub accepted_validation: Option<ValidationId>,
         pub deleted_at: Option<DateTime<Utc>>,
     }
 }
@@ -55,7 +58,8 @@ impl Account {
 
 fn select_account() -> String {
     format!(
-        "select m.name as merchant_name, {ACCOUNT_COLUMNS}, a.masked, a.routing_id, a.validation_id, a.deleted_at"
+        "select m.name as merchant_name, {ACCOUNT_COLUMNS}, a.masked, a.routing_id, a.validation_id,
+            a.accepted_validation_id, a.deleted_at"
     )
 }
 
@@ -187,13 +191,14 @@ pub fn validations(
     };
     let (mut ids, complete) = earlier_validations(connection, account, newest, reach)?;
     ids.push(newest);
+    // By whole keys: joined without statistics, Postgres may read all validations of the merchant.
     let rows = statement(
         "select v.id, v.state, v.due_at, v.deadline_at, v.leased_until, v.attempts, v.trace_parent, v.outcome,
             v.failure_code, v.failure_reason, v.pending_reason, v.created_at, v.completed_at, v.name_match_score,
             v.gateway_name_match_score, v.fresh, v.reused_from, v.called_back, v.slot_gateway_account_id, v.slot_at,
             v.queued_gateway_account_id
          from unnest($1) as wanted (id)
-         join validations v on v.merchant_id = $2 and v.id = wanted.id
+         cross join lateral (select * from validations where merchant_id = $2 and id = wanted.id limit 1) v
          order by v.id",
     )
     .bind(ids)
@@ -272,8 +277,12 @@ pub fn attempts(
         "select {ATTEMPT_COLUMNS}, g.reference_id as gateway_reference_id, t.choice, t.unlisted_code, t.not_understood, t.latency_ms,
             t.possible_double_drop, t.settled_at
          from unnest($1) as wanted (id)
-         join validation_attempts t on t.merchant_id = $2 and t.validation_id = wanted.id
-         left join gateway_accounts g on g.merchant_id = t.merchant_id and g.id = t.gateway_account_id
+         cross join lateral (
+            select * from validation_attempts where merchant_id = $2 and validation_id = wanted.id order by number
+         ) t
+         left join lateral (
+            select reference_id from gateway_accounts where merchant_id = t.merchant_id and id = t.gateway_account_id limit 1
+         ) g on true
          order by t.validation_id, t.number"
     ))
     .bind(validations)

@@ -43,8 +43,11 @@ pub fn in_review(
             select v.account_id, v.id as validation_id, a.masked, v.completed_at as since,
                 greatest(extract(epoch from now() - v.completed_at), 0)::float8 as age_seconds, v.name_match_score
             from validations v
-            join customer_accounts a on a.merchant_id = v.merchant_id and a.id = v.account_id
-              and a.validation_id = v.id and a.status = 'PENDING'
+            -- By its key: joined without statistics, Postgres may read all accounts of the merchant.
+            cross join lateral (
+                select masked from customer_accounts
+                where merchant_id = v.merchant_id and id = v.account_id and validation_id = v.id and status = 'PENDING' limit 1
+            ) a
             where v.merchant_id = m.id and v.outcome = 'REVIEW' and v.failure_code = 'NAME_MISMATCH'
             order by v.completed_at limit $1
          ) r
@@ -56,7 +59,8 @@ pub fn in_review(
     .load(connection)
 }
 
-/// Accepts or rejects the name of the account whose newest validation is this one. Returns `false` if no person decides about
+/// Accepts or rejects the name of the account whose newest validation is this one. The account remembers an acceptance
+/// ([`crate::validations::accepted`]) until the next decision. Returns `false` if no person decides about
 /// it: the validation is not in review, or the account has been deleted or is being validated again.
 pub fn decide(
     connection: &mut PgConnection,
@@ -86,7 +90,8 @@ pub fn decide(
             for no key update
          ), account as (
             update customer_accounts a
-            set status = $3, updated_at = now(), version = a.version + 1, event_position = greatest({position}, a.event_position)
+            set status = $3, accepted_validation_id = case when $3 = 'ACTIVE' then r.id end, updated_at = now(),
+                version = a.version + 1, event_position = greatest({position}, a.event_position)
             from review r
             where a.merchant_id = r.merchant_id and a.id = r.account_id and a.validation_id = r.id
               and a.status = 'PENDING'

@@ -16,7 +16,7 @@ pub(crate) use attempt::{COLUMNS as ATTEMPT_COLUMNS, with_not_understood};
 pub use claim::{Claimed, LeaseToken, Postponement, claim, lease, lock_due, postpone};
 pub use due::{DueRow, DueTurns, Taken, Wanted};
 pub use queue::{GatewayQueue, lock_queued, queues};
-pub use reuse::{Reusable, reusable};
+pub use reuse::{Accepted, Reusable, accepted, reusable};
 pub use settle::{AttemptReport, Provenance, Settled, Settlement, settle};
 
 pub use khata_domain::traffic::{QueuePlace, QueueRank, Slot};

@@ -26,7 +26,8 @@ pub enum CallError {
     #[error("the endpoint did not reply in time: reply first, then process the event")]
     Timeout,
     #[error(
-        "the connection ended before the reply, or the reply is not HTTP: check the endpoint's server"
+        "the connection ended before the reply, or the reply is not HTTP, or its head is longer than 256 KiB: check the endpoint's \
+         server"
     )]
     Protocol,
     #[error("the endpoint replied with status {0}: a delivery needs a status from 200 to 299")]
@@ -58,9 +59,12 @@ impl From<UrlError> for CallError {
     }
 }
 
-impl From<reqwest::Error> for CallError {
-    fn from(error: reqwest::Error) -> Self {
+impl From<hyper_util::client::legacy::Error> for CallError {
+    fn from(error: hyper_util::client::legacy::Error) -> Self {
         for cause in causes(&error) {
+            if let Some(error) = cause.downcast_ref::<Self>() {
+                return error.clone();
+            }
             if let Some(error) = cause.downcast_ref::<AddressError>() {
                 return Self::Address(*error);
             }
@@ -68,15 +72,8 @@ impl From<reqwest::Error> for CallError {
                 return Self::Tls(tls_failure(error));
             }
         }
-        // A connection that does not come about in time is no slow reply.
-        if error.is_builder() {
-            Self::Url(UrlError::Malformed)
-        } else if error.is_dns() {
-            Self::Dns
-        } else if error.is_connect() {
+        if error.is_connect() {
             Self::Connect
-        } else if error.is_timeout() {
-            Self::Timeout
         } else {
             Self::Protocol
         }

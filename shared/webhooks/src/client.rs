@@ -4,28 +4,31 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::Utc;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Request, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::dns::Resolve;
-use reqwest::header::RETRY_AFTER;
-use reqwest::redirect::Policy;
-use reqwest::{RequestBuilder, Response};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, Span, field};
 
 use crate::call_error::CallError;
-use crate::endpoint_url::EndpointUrl;
+use crate::connector::EndpointConnector;
+use crate::endpoint_url::{EndpointUrl, UrlError};
 use crate::reply::{EXCERPT_LENGTH, EndpointReply};
 use crate::request::DeliveryRequest;
 use crate::resolver::{CheckedResolver, SystemResolver};
 
 /// Maximum time of a call, from the lookup of the host's name to the end of the reply.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum time until a connection can carry the request: lookup, TCP and TLS.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum part of a reply's body that is read, in bytes; with the HTTP library's last piece it is somewhat more. The reply's
-/// head has the limits of the library: 100 headers, and about 400 KiB. Only the time limits heads of `1xx` replies and the
-/// framing of chunks.
+/// head has at most 100 headers, and [`crate::MAX_REPLY`] bounds all bytes together.
 pub const MAX_BODY: usize = 64 * 1024;
 /// Maximum time for a reply's body, after its head: the status has decided, and only the excerpt is missing.
 const BODY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,12 +41,16 @@ const IDLE_CONNECTIONS: usize = 8;
 /// fails.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// The client below reqwest, which has no bound on what a connection sends. It knows no redirects, no proxies, which would look names
+/// up themselves, and no compression, by which a reply would be longer than the bytes that are counted.
+type HttpClient = Client<EndpointConnector, Full<Bytes>>;
+
 /// Sends webhooks. All calls of a process share one client, and its connections.
 ///
 /// A call connects to public addresses only, by HTTPS with a certificate that the system trusts, follows no redirect and uses
 /// no proxy. In sandbox mode a call may also use HTTP and connect to loopback addresses.
 pub struct WebhookClient {
-    http: reqwest::Client,
+    http: HttpClient,
     sandbox_mode: bool,
     threads: Handle,
     /// `None` only while the client is dropped.
@@ -60,29 +67,15 @@ impl WebhookClient {
     pub fn with_resolver(sandbox_mode: bool, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
         // Fails if the process has installed a provider already; all parts of Khata use the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .dns_resolver(CheckedResolver {
-                resolver,
-                sandbox_mode,
-            })
-            // A proxy would resolve the name itself, to addresses that nothing checks.
-            .no_proxy()
-            .https_only(!sandbox_mode)
-            // The limits of a reply are those of HTTP/1.
-            .http1_only()
-            .redirect(Policy::none())
-            .timeout(CALL_TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
+        let connector = EndpointConnector::new(CheckedResolver {
+            resolver,
+            sandbox_mode,
+        })?;
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .pool_idle_timeout(IDLE_TIMEOUT)
-            // A compressed reply could be much longer than the bytes that are counted.
-            .no_gzip()
-            .no_brotli()
-            .no_zstd()
-            .no_deflate()
-            .tcp_nodelay(true)
-            .build()
-            .map_err(io::Error::other)?;
+            .build(connector);
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("webhooks")
@@ -145,14 +138,18 @@ impl WebhookClient {
     ) -> Result<EndpointReply, CallError> {
         // The resolver is not asked for a host that is an address, and the URL may come from a time in sandbox mode.
         url.check(self.sandbox_mode)?;
-        let http = self
-            .http
-            .post(url.url().clone())
-            .headers(request.headers())
-            .body(request.message.body().clone());
+        let uri = url.as_str().parse::<Uri>();
+        let uri = uri.map_err(|_| CallError::Url(UrlError::Malformed))?;
+        let mut http = Request::new(Full::new(request.message.body().clone()));
+        *http.method_mut() = Method::POST;
+        *http.uri_mut() = uri;
+        *http.headers_mut() = request.headers();
+        http.headers_mut()
+            .insert(ACCEPT, HeaderValue::from_static("*/*"));
         // The set ends its task when it is dropped, so that a call ends with its caller.
         let mut calls = JoinSet::new();
-        calls.spawn_on(exchange(http).instrument(span.clone()), &self.threads);
+        let exchange = exchange(self.http.clone(), http).instrument(span.clone());
+        calls.spawn_on(exchange, &self.threads);
         match calls.join_next().await {
             Some(Ok(result)) => result,
             // The process ends, or the HTTP library panicked.
@@ -170,24 +167,34 @@ impl Drop for WebhookClient {
     }
 }
 
-async fn exchange(request: RequestBuilder) -> Result<EndpointReply, CallError> {
-    let mut response = request.send().await?;
-    let mut body = Vec::new();
-    let _ = tokio::time::timeout(BODY_TIMEOUT, read_start(&mut response, &mut body)).await;
-    let retry_after = response.headers().get(RETRY_AFTER);
+async fn exchange(
+    client: HttpClient,
+    request: Request<Full<Bytes>>,
+) -> Result<EndpointReply, CallError> {
+    let ends_at = Instant::now() + CALL_TIMEOUT;
+    let response = timeout_at(ends_at, client.request(request)).await;
+    let (head, mut body) = response.map_err(|_| CallError::Timeout)??.into_parts();
+    let mut start = Vec::new();
+    let body_ends_at = ends_at.min(Instant::now() + BODY_TIMEOUT);
+    let _ = timeout_at(body_ends_at, read_start(&mut body, &mut start)).await;
+    let retry_after = head.headers.get(RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok());
-    let status = response.status().as_u16();
-    Ok(EndpointReply::new(status, retry_after, &body, Utc::now()))
+    let status = head.status.as_u16();
+    Ok(EndpointReply::new(status, retry_after, &start, Utc::now()))
 }
 
 /// Reads at most [`MAX_BODY`] bytes of the body, so that the connection can carry the next call, and keeps the first
-/// [`EXCERPT_LENGTH`] bytes. Dropping a response that is not read to its end closes the connection.
-async fn read_start(response: &mut Response, start: &mut Vec<u8>) {
+/// [`EXCERPT_LENGTH`] bytes. Dropping a body that is not read to its end closes the connection.
+async fn read_start(body: &mut Incoming, start: &mut Vec<u8>) {
     let mut length = 0;
-    while let Ok(Some(chunk)) = response.chunk().await {
+    while let Some(Ok(frame)) = body.frame().await {
+        // Trailers are no data.
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         let missing = EXCERPT_LENGTH - start.len();
-        start.extend_from_slice(&chunk[..chunk.len().min(missing)]);
-        length += chunk.len();
+        start.extend_from_slice(&data[..data.len().min(missing)]);
+        length += data.len();
         if length > MAX_BODY {
             break;
         }

@@ -77,10 +77,6 @@ impl EndpointUrl {
         self.0.origin() == other.0.origin()
     }
 
-    pub(crate) fn url(&self) -> &Url {
-        &self.0
-    }
-
     /// Accepts a URL that this mode allows. The addresses of a host's name are checked for each connection.
     pub(crate) fn check(&self, sandbox_mode: bool) -> Result<(), UrlError> {
         let url = &self.0;

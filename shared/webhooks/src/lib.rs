@@ -8,6 +8,7 @@
 mod address;
 mod call_error;
 mod client;
+mod connector;
 mod endpoint_url;
 mod reply;
 mod request;
@@ -17,7 +18,8 @@ mod signature;
 
 pub use address::AddressError;
 pub use call_error::CallError;
-pub use client::{CALL_TIMEOUT, CONNECT_TIMEOUT, MAX_BODY, WebhookClient};
+pub use client::{CALL_TIMEOUT, MAX_BODY, WebhookClient};
+pub use connector::{CONNECT_TIMEOUT, MAX_REPLY};
 pub use endpoint_url::{EndpointUrl, MAX_URL_LENGTH, UrlError};
 pub use reply::{EXCERPT_LENGTH, EndpointReply};
 pub use request::{

@@ -48,8 +48,8 @@ struct Outcome {
     latency: Duration,
     /// The body of a failed attempt, encrypted.
     sealed_body: Option<Vec<u8>>,
-    /// The call went to the account's own URL.
-    to_account_url: bool,
+    /// Whether the call went to the account's own URL; `None`: there was no call.
+    to_account_url: Option<bool>,
 }
 
 /// Statuses of a reply that concern one URL: where it is an account's own, the endpoint may be well.
@@ -60,7 +60,8 @@ impl Outcome {
     fn concerns_endpoint(&self) -> bool {
         let status = self.reply.as_ref().map(|reply| reply.status);
         let is_of_one_url = status.is_some_and(|status| OF_ONE_URL.contains(&status));
-        self.failure != Some(NO_BODY) && !(self.to_account_url && is_of_one_url)
+        self.to_account_url
+            .is_some_and(|to_account| !(to_account && is_of_one_url))
     }
 }
 
@@ -168,7 +169,7 @@ impl Attempts {
             reply,
             latency,
             sealed_body,
-            to_account_url: account_url.is_some(),
+            to_account_url: Some(account_url.is_some()),
         }
     }
 
@@ -180,7 +181,7 @@ impl Attempts {
             reply: None,
             latency: Duration::ZERO,
             sealed_body: None,
-            to_account_url: false,
+            to_account_url: None,
         }
     }
 

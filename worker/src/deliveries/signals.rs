@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use khata_config::shutdown::Shutdown;
 use khata_domain::MerchantId;
-use khata_domain::backoff::Backoff;
-use khata_queue::{Broker, DeliverySignals, DueDeliveries};
+use khata_queue::{Broker, DeliverySignals, DueDeliveries, RECONNECT};
 use tokio::sync::Notify;
 use tracing::{debug, info};
 use uuid::Uuid;
 
 /// How long a message gathers merchants: the validations of one commit settle together.
 const GATHER_INTERVAL: Duration = Duration::from_millis(2);
-const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// The merchants with new deliveries, until the deliverer and the other workers know.
 #[derive(Debug, Default)]

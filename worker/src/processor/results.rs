@@ -10,7 +10,7 @@ use khata_domain::plan::Plan;
 use khata_domain::validation::{FailureCode, Next, Outcome, ValidationResult, valid};
 use khata_domain::{CallFailure, Details, GatewayResponse};
 use khata_gateways::{Advanced, OpenAttempt};
-use khata_name_match::{NameMatch, compare, is_placeholder};
+use khata_name_match::{NameMatch, NameMatchResult, compare, is_placeholder};
 use khata_store::validations::{AttemptReport, Claimed, Provenance, Settlement};
 use tracing::debug;
 
@@ -87,7 +87,7 @@ impl Results {
         let next = match (earlier.outcome, earlier.failure_code) {
             (Outcome::Valid, _) | (_, Some(FailureCode::NameMismatch)) => {
                 let next = valid(is_below(name_match, work.merchant.fail_names_below));
-                reviewed(next, work, name_match)
+                reviewed(next, work, name_match, name_at_bank)
             }
             (outcome, failure) => Next::Complete { outcome, failure },
         };
@@ -194,15 +194,32 @@ pub(super) fn is_below(name_match: Option<NameMatch>, limit: i16) -> bool {
     name_match.is_some_and(|found| i16::from(found.score) < limit)
 }
 
-/// Returns the end of a validation with valid details, or a review if the merchant wants a person to decide about such names.
-pub(super) fn reviewed(next: Next, work: &Work, name_match: Option<NameMatch>) -> Next {
+/// Returns the end of a validation with valid details, or a review if the merchant wants a person to decide about such names, unless a
+/// person has accepted this name at the bank for the account: its `beneficiary_name` never changes.
+pub(super) fn reviewed(
+    next: Next,
+    work: &Work,
+    name_match: Option<NameMatch>,
+    name_at_bank: Option<&String>,
+) -> Next {
     match next {
         Next::Complete {
             outcome: Outcome::Valid,
             ..
-        } if is_below(name_match, work.merchant.review_names_below) => Next::name_review(),
+        } if is_below(name_match, work.merchant.review_names_below)
+            && !is_accepted(work.accepted_name.as_deref(), name_at_bank) =>
+        {
+            Next::name_review()
+        }
         next => next,
     }
+}
+
+/// Whether the name at the bank is the accepted one, apart from its form: gateways write a name in different ways.
+fn is_accepted(accepted: Option<&str>, name_at_bank: Option<&String>) -> bool {
+    let names = accepted.zip(real_name(name_at_bank));
+    let name_match = names.and_then(|(accepted, name)| compare(accepted, name));
+    name_match.is_some_and(|found| found.result == NameMatchResult::DirectMatch)
 }
 
 #[cfg(test)]
@@ -232,6 +249,22 @@ mod tests {
             assert_eq!(result.name_at_bank.as_deref(), recorded, "{name:?}");
             assert_eq!(result.utr.as_deref(), Some("1"));
             assert_eq!(result.account_type, Some(AccountType::Savings));
+        }
+    }
+
+    #[test]
+    fn only_the_accepted_name_needs_no_second_review() {
+        for (accepted, name, is_same) in [
+            (Some("ASHA RAO"), Some("ASHA RAO"), true),
+            (Some("ASHA RAO"), Some("Mrs. Asha  Rao"), true),
+            (Some("ASHA RAO"), Some("ASHA R"), false),
+            (Some("ASHA RAO"), Some("VIJAY RAO"), false),
+            (Some("ASHA RAO"), Some("NA"), false),
+            (Some("ASHA RAO"), None, false),
+            (None, Some("ASHA RAO"), false),
+        ] {
+            let name = name.map(str::to_owned);
+            assert_eq!(is_accepted(accepted, name.as_ref()), is_same, "{name:?}");
         }
     }
 

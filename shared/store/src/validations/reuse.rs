@@ -1,4 +1,4 @@
-//! Results that can be reused: a gateway's recent result for the same details of the same merchant.
+//! Earlier results: a gateway's recent result for the same details of the same merchant, and one whose names a person accepted.
 
 use std::collections::HashMap;
 
@@ -35,6 +35,43 @@ row! {
     }
 }
 
+row! {
+    /// A result whose names a person accepted.
+    #[derive(Clone, Debug)]
+    pub struct Accepted {
+        /// The validation of the same account that began later.
+        #[diesel(embed)]
+        pub wanted_by: ValidationKey,
+        /// Encrypted for the account.
+        pub sealed_result: Vec<u8>,
+    }
+}
+
+/// Finds the results that a person accepted of these accounts, whose validations are these.
+pub fn accepted(
+    connection: &mut PgConnection,
+    wanted: &[(ValidationKey, AccountId)],
+) -> QueryResult<Vec<Accepted>> {
+    statement(
+        "select wanted.merchant_id, wanted.id as validation_id, e.sealed_result
+         from $1 as wanted
+         cross join lateral (
+            select accepted_validation_id from customer_accounts
+            where merchant_id = wanted.merchant_id and id = wanted.account_id limit 1
+         ) a
+         cross join lateral (
+            select sealed_result from validations
+            where merchant_id = wanted.merchant_id and id = a.accepted_validation_id and sealed_result is not null limit 1
+         ) e",
+    )
+    .rows(rows!(wanted, (key, account) => {
+        merchant_id = key.merchant,
+        id = key.id,
+        account_id = *account,
+    }))
+    .load(connection)
+}
+
 /// Finds for each of these validations the newest result of the same details within its maximum age in seconds. Only
 /// results of gateway calls, and of accounts that are not deleted.
 pub fn reusable(
@@ -50,7 +87,10 @@ pub fn reusable(
             select e.id as source_id, e.account_id, e.outcome, e.failure_code, e.gateway_id, e.gateway_reference_id,
                 e.method, e.sealed_result, e.gateway_name_match_score
             from customer_accounts same
-            join validations e on e.merchant_id = same.merchant_id and e.id = same.told_validation_id
+            -- By its key: joined without statistics, Postgres may read all validations of the merchant.
+            cross join lateral (
+                select * from validations where merchant_id = same.merchant_id and id = same.told_validation_id limit 1
+            ) e
             where same.merchant_id = a.merchant_id and same.fingerprint = a.fingerprint and same.deleted_at is null
               and e.completed_at > now() - wanted.seconds * interval '1 s'
               and e.gateway_id is not null and e.gateway_reference_id is not null and e.method is not null

@@ -172,8 +172,8 @@ pub struct Attempted {
     pub sealed_reply: Option<Vec<u8>>,
     /// The body, encrypted for the event, if the attempt failed.
     pub sealed_body: Option<Vec<u8>>,
-    /// The call went to the account's own URL.
-    pub to_account_url: bool,
+    /// Whether the call went to the account's own URL; `None`: there was no call.
+    pub to_account_url: Option<bool>,
     /// The result is about the endpoint, and not about one URL of its host or about Khata.
     pub concerns_endpoint: bool,
 }
@@ -208,7 +208,7 @@ pub fn settle(
                 status = case when i.failure is null then i.status end,
                 latency_ms = case when i.failure is null then i.latency_ms end,
                 sealed_reply = case when i.failure is null then i.sealed_reply end,
-                to_account_url = i.to_account_url,
+                to_account_url = coalesce(i.to_account_url, d.to_account_url),
                 delivered_at = case when i.state = 'DELIVERED' then now() end
             from input i
             where d.merchant_id = i.merchant_id and d.endpoint_id = i.endpoint_id and d.subject_id = i.subject_id
@@ -222,9 +222,9 @@ pub fn settle(
                   and n.version > d.version and n.{IS_OPEN}) as has_successor
          ), attempt as (
             insert into webhook_attempts (merchant_id, endpoint_id, subject_id, version, number, event_id, started_at, status,
-                failure, latency_ms, sealed_reply)
+                failure, latency_ms, sealed_reply, to_account_url)
             select merchant_id, endpoint_id, subject_id, version, number, event_id, now() - latency_ms * interval '1 ms', status, failure,
-                latency_ms, sealed_reply
+                latency_ms, sealed_reply, to_account_url
             from input i
             where failure is not null and exists (
                 select from webhook_deliveries d

@@ -38,7 +38,7 @@ row! {
         pub sealed_reply: Option<Vec<u8>>,
         /// The endpoint's URL, as merchants and operators see it.
         pub endpoint_url: String,
-        /// Whether the newest attempt that ended went to the account's own URL; `None`: none has ended.
+        /// Whether the newest call that ended went to the account's own URL; `None`: none has ended.
         pub to_account_url: Option<bool>,
         /// The account's own URL, if it has one: an encrypted [`AccountUrl`].
         pub sealed_webhook_url: Option<Vec<u8>>,
@@ -56,14 +56,20 @@ row! {
         pub latency_ms: Option<i32>,
         /// Encrypted for the event.
         pub sealed_reply: Option<Vec<u8>>,
+        /// Whether the call went to the account's own URL; `None`: there was no call.
+        pub to_account_url: Option<bool>,
     }
 }
 
 impl DeliveryRow {
-    /// Returns the URL that the newest attempt called, as merchants and operators see it: without its query. `None` before the first
-    /// attempt has ended.
-    pub fn url(&self, keyring: &Keyring) -> Result<Option<String>, DecryptError> {
-        match (self.to_account_url, &self.sealed_webhook_url) {
+    /// Returns the URL of a call as merchants and operators see it, without its query: the account's own, or the endpoint's as it is
+    /// now. `None` if there was no call.
+    pub fn url_of(
+        &self,
+        to_account_url: Option<bool>,
+        keyring: &Keyring,
+    ) -> Result<Option<String>, DecryptError> {
+        match (to_account_url, &self.sealed_webhook_url) {
             (None, _) => Ok(None),
             (Some(true), Some(sealed)) => {
                 let account = AccountId(self.key.subject);
@@ -96,26 +102,45 @@ pub fn deliveries(
     before: Option<EventId>,
     limit: i64,
 ) -> QueryResult<Vec<DeliveryRow>> {
+    // Event by event, the newest first, and each delivery by its whole key: joined without statistics, Postgres may read all deliveries
+    // of the merchant, and it must not read those of older events than the page shows.
     statement(
-        "select d.merchant_id, d.endpoint_id, d.subject_id, d.version, d.event_id, e.name as event_name, d.state, d.attempts,
-            d.created_at, d.due_at, d.started_at, d.delivered_at, d.status, d.latency_ms, d.sealed_reply, d.to_account_url,
-            w.url as endpoint_url, a.sealed_webhook_url
+        "with endpoint as materialized (
+            select id, url from webhook_endpoints where merchant_id = $1 and ($2 is null or id = $2)
+         )
+         select d.*, a.sealed_webhook_url
          from (
-            select merchant_id, id, subject_id, version, name from events
-            where merchant_id = $1 and id >= $2 and id <= $3 and id < $4 order by id desc limit $5
-         ) e
-         join webhook_endpoints w on w.merchant_id = e.merchant_id and ($6 is null or w.id = $6)
-         join webhook_deliveries d on d.merchant_id = e.merchant_id and d.endpoint_id = w.id and d.subject_id = e.subject_id
-           and d.version = e.version and ($7 is null or d.state = $7)
-         left join customer_accounts a on a.merchant_id = d.merchant_id and a.id = d.subject_id and d.to_account_url
-         order by e.id desc, d.endpoint_id limit $8",
+            select d.merchant_id, d.endpoint_id, d.subject_id, d.version, d.event_id, e.name as event_name, d.state, d.attempts,
+                d.created_at, d.due_at, d.started_at, d.delivered_at, d.status, d.latency_ms, d.sealed_reply, d.to_account_url,
+                d.url as endpoint_url
+            from (
+                select merchant_id, id, subject_id, version, name from events
+                where merchant_id = $1 and id >= $3 and id <= $4 and id < $5 order by id desc limit $6
+            ) e
+            cross join lateral (
+                select found.*, w.url from endpoint w
+                cross join lateral (
+                    select * from webhook_deliveries
+                    where merchant_id = e.merchant_id and endpoint_id = w.id and subject_id = e.subject_id and version = e.version
+                      and ($7 is null or state = $7) limit 1
+                ) found
+                order by w.id
+            ) d
+            -- The order in which the events are read: no sort, for which all of them would be read.
+            order by e.id desc limit $8
+         ) d
+         left join lateral (
+            select sealed_webhook_url from customer_accounts
+            where merchant_id = d.merchant_id and id = d.subject_id limit 1
+         ) a on true
+         order by d.event_id desc, d.endpoint_id",
     )
     .bind(merchant)
+    .bind(filter.endpoint)
     .bind(filter.event.map_or(Uuid::nil(), |event| event.0))
     .bind(filter.event.map_or(Uuid::max(), |event| event.0))
     .bind(before.map_or(Uuid::max(), |before| before.0))
     .bind(READ)
-    .bind(filter.endpoint)
     .bind(filter.state)
     .bind(limit)
     .load(connection)
@@ -127,7 +152,8 @@ pub fn attempts(
     delivery: DeliveryKey,
 ) -> QueryResult<Vec<AttemptRow>> {
     statement(
-        "select merchant_id, endpoint_id, subject_id, version, number, started_at, status, failure, latency_ms, sealed_reply
+        "select merchant_id, endpoint_id, subject_id, version, number, started_at, status, failure, latency_ms, sealed_reply,
+            to_account_url
          from webhook_attempts
          where merchant_id = $1 and endpoint_id = $2 and subject_id = $3 and version = $4 order by number",
     )
@@ -187,8 +213,12 @@ pub fn replay(
             select e.merchant_id, w.id as endpoint_id, e.subject_id, e.version, e.id as event_id
             from event e
             join webhook_endpoints w on w.merchant_id = e.merchant_id
-            left join webhook_deliveries d on d.merchant_id = e.merchant_id and d.endpoint_id = w.id
-              and d.subject_id = e.subject_id and d.version = e.version
+            -- By the whole key: joined without statistics, Postgres may read all deliveries of the merchant.
+            left join lateral (
+                select event_id, state, started_at, due_at from webhook_deliveries
+                where merchant_id = e.merchant_id and endpoint_id = w.id and subject_id = e.subject_id and version = e.version
+                limit 1
+            ) d on true
             where w.deleted_at is null and ($9 is null or w.id = $9) and ($9 is not null or w.disabled_at is null)
               and (d.event_id is not null or w.id <> e.subject_id and (w.event_names = '{}' or e.name = any (w.event_names)))
               and (d.state is distinct from 'OPEN' or d.started_at is null and d.due_at > now()) and not ($10 and coalesce(d.state = 'DELIVERED', false))

@@ -8,11 +8,13 @@ use chrono::TimeDelta;
 use diesel::prelude::*;
 use khata_domain::ValidationKey;
 use khata_domain::ids::CustomerRef;
+use khata_domain::validation::Next;
 use khata_domain::{AccountId, AccountStatus, MerchantId, ValidationId};
 use khata_store::accounts::{
     Created, Limited, Revalidation, ValidateAgain, ValidationTerms, delete, find,
 };
-use khata_store::validations::{Settlement, claim, settle};
+use khata_store::name_review::decide;
+use khata_store::validations::{Settlement, accepted, claim, settle};
 
 use crate::rows::{
     LEASE, alter, call, claimed, create, current_state, ids, merchant, settled, settlement,
@@ -305,4 +307,40 @@ fn a_validation_keeps_the_options_of_its_request() {
             (!fresh).then_some(first.id)
         );
     }
+}
+
+#[test]
+fn an_accepted_name_is_remembered_until_the_next_decision() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let asked = call(merchant, "customer_1122", &["a"]);
+    let created = create(&mut connection, std::slice::from_ref(&asked));
+    let account = ids(&asked, &created[0])[0];
+    let of = |id| ValidationKey { merchant, id };
+    let review = |connection: &mut PgConnection, key: ValidationKey, result: &[u8]| {
+        let (token, _) = claimed(connection, key);
+        let end = Settlement {
+            sealed_result: Some(result.to_vec()),
+            ..settlement(key, token, Next::name_review())
+        };
+        assert_eq!(settled(connection, &[end]), [key]);
+    };
+    let remembered = |connection: &mut PgConnection, key: ValidationKey| -> Vec<Vec<u8>> {
+        let found = accepted(connection, &[(key, account)]).unwrap();
+        assert!(found.iter().all(|found| found.wanted_by == key));
+        found.into_iter().map(|found| found.sealed_result).collect()
+    };
+    let first = of(asked.accounts[0].validation);
+    review(&mut connection, first, b"first");
+    assert!(decide(&mut connection, first, true).unwrap());
+    let wanted = again(merchant, account);
+    run(&mut connection, &wanted);
+    let second = of(wanted.validation);
+    assert_eq!(remembered(&mut connection, second), [b"first"]);
+    // Another name, which a person rejects.
+    review(&mut connection, second, b"second");
+    assert_eq!(remembered(&mut connection, second), [b"first"]);
+    assert!(decide(&mut connection, second, false).unwrap());
+    assert!(remembered(&mut connection, second).is_empty());
 }

@@ -10,9 +10,8 @@ use khata_store::accounts::{Created, find, find_many, list, of_validations};
 use khata_store::events;
 use uuid::Uuid;
 
-use crate::rows::{alter_account, call, create, due, merchant};
+use crate::rows::{alter_account, call, create, due, merchant, rows_read};
 use khata_testing::Database;
-use khata_testing::database::number;
 
 struct Setup {
     connection: PgConnection,
@@ -230,19 +229,7 @@ fn a_page_reads_each_row_by_its_key_without_statistics() {
         &[EventId(Uuid::new_v4())],
     );
     let keys = due(&mut connection, merchant, 400);
-    connection
-        .batch_execute("select pg_stat_force_next_flush()")
-        .unwrap();
-    connection
-        .transaction(|connection| {
-            let rows_read =
-                "select sum(idx_tup_fetch + seq_tup_read) from pg_stat_xact_user_tables";
-            let before = number(connection, rows_read);
-            let found = read(connection, &keys);
-            let rows = number(connection, rows_read) - before;
-            assert_eq!(found, [PAGE; 4]);
-            assert!(rows < 1_500, "{rows} rows read for four pages of {PAGE}");
-            Ok::<_, diesel::result::Error>(())
-        })
-        .unwrap();
+    let (found, rows) = rows_read(&mut connection, |connection| read(connection, &keys));
+    assert_eq!(found, [PAGE; 4]);
+    assert!(rows < 1_500, "{rows} rows read for four pages of {PAGE}");
 }

@@ -1,5 +1,6 @@
 //! Gateway webhooks, and when a worker reads them.
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Text};
 use khata_domain::Class;
@@ -11,11 +12,13 @@ use khata_store::gateway_webhooks::{
     FoundAttempt, OpenAttempt, Received, by_our_reference, by_their_reference, delete_expired,
     receive, stored,
 };
-use khata_store::validations::{NewAttempt, Settlement, give_up_attempts, insert_attempts, settle};
+use khata_store::validations::{
+    NewAttempt, Settlement, claim, give_up_attempts, insert_attempts, settle,
+};
 
 use crate::rows::{
-    attempt, claimed, current_state, due, later, merchant, provenance, report, settled, settlement,
-    valid,
+    LEASE, attempt, claimed, current_state, due, later, merchant, provenance, report, rows_read,
+    settled, settlement, token, valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -275,6 +278,58 @@ fn hints_about_one_attempt_cause_one_lookup_in_ten_seconds() {
         "select extract(epoch from due_at) * 1000000 from validations",
     );
     assert_eq!(due_at - first_at, 10_000_000, "microseconds");
+}
+
+/// Postgres plans a statement while the tables are empty, and keeps the plan until it has statistics.
+#[test]
+fn a_webhook_is_read_with_its_own_attempt_without_statistics() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    connection
+        .batch_execute("set plan_cache_mode = force_generic_plan")
+        .unwrap();
+    let merchant = merchant(&mut connection, "local");
+    let gateway = GatewayKey {
+        merchant,
+        account: khata_domain::GatewayAccountId::new(),
+    };
+    let read = |connection: &mut PgConnection, key: ValidationKey| {
+        let reference = AttemptReference {
+            validation: key.id,
+            number: 1,
+        };
+        let theirs = by_their_reference(connection, gateway, &key.id.to_string()).unwrap();
+        let ours = by_our_reference(connection, gateway, &reference).unwrap();
+        stored(connection, &[key]).unwrap();
+        [theirs, ours].map(|found| matches!(found, FoundAttempt::Open(_)))
+    };
+    let unknown = ValidationKey {
+        merchant,
+        id: khata_domain::ValidationId::new(),
+    };
+    assert_eq!(read(&mut connection, unknown), [false; 2]);
+    let keys = due(&mut connection, merchant, 400);
+    let new = keys.iter().map(|key| NewAttempt {
+        gateway_account: gateway.account,
+        ..attempt(*key, 1)
+    });
+    insert_attempts(&mut connection, &new.collect::<Vec<_>>()).unwrap();
+    let token = token();
+    claim(&mut connection, &keys, token, LEASE).unwrap();
+    let waits = keys.iter().map(|key| {
+        let mut pending = report(AttemptState::Pending, Some(Class::Pending));
+        pending.webhook_gateway_account = Some(gateway.account);
+        pending.gateway_reference = Some(key.id.to_string());
+        Settlement {
+            attempt: Some(pending),
+            provenance: Some(provenance()),
+            ..settlement(*key, token, later(true))
+        }
+    });
+    settle(&mut connection, &waits.collect::<Vec<_>>()).unwrap();
+    let (found, rows) = rows_read(&mut connection, |connection| read(connection, keys[200]));
+    assert_eq!(found, [true; 2]);
+    assert!(rows < 50, "{rows} rows read for one attempt");
 }
 
 #[test]

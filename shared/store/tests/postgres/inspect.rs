@@ -14,12 +14,13 @@ use khata_domain::{
 use khata_store::inspect::{
     Account, account_of_validation, attempts, find, find_of_any_merchant, validations,
 };
+use khata_store::name_review;
 use khata_store::retry::{RetryResult, retry_now};
 use khata_store::validations::{Postponement, Settlement, Slot, insert_attempts, postpone, settle};
 
 use crate::rows::{
-    LEASE, alter, attempt, call, claimed, create, current_state, due, ids, later, merchant,
-    provenance, report, settlement, take_due, valid,
+    LEASE, alter, alter_account, attempt, call, claimed, create, current_state, due, ids, later,
+    merchant, provenance, report, rows_read, settlement, take_due, valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -146,6 +147,48 @@ fn the_search_over_all_merchants_looks_up_and_does_not_scan() {
             QueryResult::Ok(())
         })
         .unwrap();
+}
+
+/// Postgres plans a statement while the tables are empty, and keeps the plan until it has statistics.
+#[test]
+fn an_account_is_shown_by_the_keys_of_its_rows_without_statistics() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    connection
+        .batch_execute("set plan_cache_mode = force_generic_plan")
+        .unwrap();
+    let one = merchant(&mut connection, "one");
+    let show = |connection: &mut PgConnection, account: &Account| {
+        let found = find(connection, one, account.id).unwrap().unwrap();
+        let read = validations(connection, &found, 20).unwrap();
+        let ids: Vec<_> = read.rows.iter().map(|row| row.id).collect();
+        let made = attempts(connection, one, &ids).unwrap();
+        name_review::in_review(connection, Some(one), 20).unwrap();
+        (ids.len(), made.len())
+    };
+    let account = account(&mut connection, one);
+    assert_eq!(show(&mut connection, &account), (1, 0), "planned");
+    let keys = due(&mut connection, one, 400);
+    let new: Vec<_> = keys.iter().map(|key| attempt(*key, 1)).collect();
+    insert_attempts(&mut connection, &new).unwrap();
+    for key in &keys[..10] {
+        alter(
+            &mut connection,
+            *key,
+            "state = 'COMPLETED', outcome = 'REVIEW', failure_code = 'NAME_MISMATCH', failure_reason = '', completed_at = now()",
+        );
+        alter_account(&mut connection, *key, "status = 'PENDING'");
+    }
+    let again = validated_again(&mut connection, &account, Utc::now() + TimeDelta::hours(1));
+    let again = khata_domain::ValidationKey {
+        merchant: one,
+        id: again,
+    };
+    insert_attempts(&mut connection, &[attempt(again, 1)]).unwrap();
+    let (found, rows) = rows_read(&mut connection, |connection| show(connection, &account));
+    assert_eq!(found, (2, 1));
+    // Twice 20 validations are searched for those of the account, and ten accounts are in review.
+    assert!(rows < 200, "{rows} rows read");
 }
 
 #[test]

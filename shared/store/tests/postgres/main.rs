@@ -31,3 +31,4 @@ mod validations_queues;
 mod validations_settle;
 mod validations_turns;
 mod webhooks;
+mod webhooks_reading;

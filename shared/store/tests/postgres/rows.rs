@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::result::Error;
 use diesel::sql_types::{Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use khata_domain::ValidationKey;
+use khata_domain::events::{EndpointId, EndpointKey, EventName, Payload};
 use khata_domain::ids::CustomerRef;
 use khata_domain::routing::Pin;
 use khata_domain::validation::{AttemptEnd, AttemptState, Next, Outcome};
@@ -17,11 +20,14 @@ use khata_store::accounts::{
     self, CreateAccounts, Created, CreatedAccount, NewAccount, Revalidation, ValidateAgain,
     ValidationTerms,
 };
+use khata_store::group_commit::LANE_SETTINGS;
 use khata_store::merchants;
 use khata_store::validations::{
     AttemptReport, Claimed, DueRow, DueTurns, LeaseToken, NewAttempt, Provenance, Settlement,
     Wanted, claim, settle,
 };
+use khata_store::webhooks::{self, NewEndpoint};
+use khata_testing::database::number;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -302,6 +308,50 @@ pub(crate) fn take_due(
         wakeup_grace,
     };
     Ok(DueTurns::default().take(connection, &wanted)?.rows)
+}
+
+/// A webhook endpoint that gets events of these names; none: of all.
+pub(crate) fn endpoint(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    event_names: &[EventName],
+    is_ordered: bool,
+) -> EndpointKey {
+    let new = NewEndpoint {
+        id: EndpointId::new(),
+        url: "https://shop.example/hooks",
+        sealed_settings: b"sealed",
+        event_names,
+        payload: Payload::Full,
+        is_ordered,
+        concurrency: 4,
+        calls_per_second: None,
+        allows_url_per_account: false,
+    };
+    let inserted = webhooks::insert(connection, merchant, &new, 20).unwrap();
+    inserted.unwrap().key()
+}
+
+/// Lets the connection plan statements once, as a lane does. A test on a busy machine may be idle in a transaction.
+pub(crate) fn plan_as_a_lane(connection: &mut PgConnection) {
+    let settings = format!("{LANE_SETTINGS}; set idle_in_transaction_session_timeout = 0");
+    connection.batch_execute(&settings).unwrap();
+}
+
+/// Returns the result of `run`, and the rows of tables that its statements read.
+pub(crate) fn rows_read<T>(
+    connection: &mut PgConnection,
+    run: impl FnOnce(&mut PgConnection) -> T,
+) -> (T, i64) {
+    let read = "select sum(idx_tup_fetch + seq_tup_read) from pg_stat_xact_user_tables";
+    // Between two transactions, a connection flushes its statistics.
+    connection
+        .transaction(|connection| {
+            let before = number(connection, read);
+            let result = run(connection);
+            Ok::<_, Error>((result, number(connection, read) - before))
+        })
+        .unwrap()
 }
 
 /// Changes the validation directly: `set` is the SQL after `set`.

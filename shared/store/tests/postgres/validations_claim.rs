@@ -4,20 +4,21 @@ use std::collections::HashSet;
 use std::sync::Barrier;
 use std::thread;
 
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::Error;
 use khata_domain::ValidationKey;
 use khata_domain::plan::CallAgain;
 use khata_domain::validation::AttemptState;
 use khata_domain::{Class, MerchantId, ValidationId};
+use khata_store::gateway_webhooks::stored;
 use khata_store::validations::{
-    NewAttempt, attempts, claim, give_up_attempts, insert_attempts, settle, start_attempts,
+    Claimed, NewAttempt, accepted, attempts, claim, give_up_attempts, insert_attempts, reusable,
+    settle, start_attempts,
 };
 
 use crate::rows::{
     LEASE, TRACE, alter, alter_account, attempt, call, claimed, create, current_state, due, later,
-    merchant, provenance, report, settlement, token, valid,
+    merchant, plan_as_a_lane, provenance, report, rows_read, settlement, token, valid,
 };
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -71,43 +72,44 @@ fn only_due_validations_are_claimed() {
 fn statements_planned_on_empty_tables_read_each_row_by_its_key() {
     let database = Database::new();
     let mut connection = database.connect();
-    // The settings of a lane, on which plans are made once.
-    connection
-        .batch_execute(
-            "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off;
-             set enable_mergejoin = off",
-        )
-        .unwrap();
+    plan_as_a_lane(&mut connection);
     let merchant = merchant(&mut connection, "local");
-    let rows_read = |connection: &mut PgConnection| {
-        number(
-            connection,
-            "select coalesce(sum(idx_tup_fetch), 0)::bigint from pg_stat_xact_user_tables",
-        )
+    // What a worker reads beside the claimed rows.
+    let related = |connection: &mut PgConnection, claimed: &[Claimed]| {
+        let keys: Vec<_> = claimed.iter().map(|one| one.key).collect();
+        let reused: Vec<_> = keys.iter().map(|key| (*key, 3_600)).collect();
+        let accounts: Vec<_> = claimed.iter().map(|one| (one.key, one.account)).collect();
+        stored(connection, &keys).unwrap();
+        reusable(connection, &reused).unwrap();
+        accepted(connection, &accounts).unwrap();
+        attempts(connection, &keys).unwrap().len()
     };
     let first = due(&mut connection, merchant, 1);
-    let (held, _) = claimed(&mut connection, first[0]);
+    let (held, first_claimed) = claimed(&mut connection, first[0]);
+    assert_eq!(related(&mut connection, &[first_claimed]), 0);
     settle(&mut connection, &[settlement(first[0], held, valid())]).unwrap();
 
     let keys = due(&mut connection, merchant, 300);
+    let new: Vec<_> = keys.iter().map(|key| attempt(*key, 1)).collect();
+    insert_attempts(&mut connection, &new).unwrap();
     let mine = token();
     let settlements: Vec<_> = keys
         .iter()
         .map(|key| settlement(*key, mine, valid()))
         .collect();
-    connection
-        .transaction(|connection| {
-            assert_eq!(claim(connection, &keys, mine, LEASE)?.len(), 300);
-            let by_claim = rows_read(connection);
-            assert_eq!(settle(connection, &settlements)?.len(), 300);
-            let by_settle = rows_read(connection) - by_claim;
-            assert!(
-                by_claim < 10 * 300 && by_settle < 10 * 300,
-                "rows read for 300 validations: {by_claim} to claim, {by_settle} to settle"
-            );
-            Ok::<_, Error>(())
-        })
-        .unwrap();
+    let (claimed, rows) = rows_read(&mut connection, |connection| {
+        claim(connection, &keys, mine, LEASE).unwrap()
+    });
+    assert_eq!(claimed.len(), 300);
+    assert!(rows < 10 * 300, "{rows} rows read to claim");
+    let (found, rows) = rows_read(&mut connection, |connection| related(connection, &claimed));
+    assert_eq!(found, 300);
+    assert!(rows < 10 * 300, "{rows} rows read beside the claims");
+    let (ended, rows) = rows_read(&mut connection, |connection| {
+        settle(connection, &settlements).unwrap()
+    });
+    assert_eq!(ended.len(), 300);
+    assert!(rows < 10 * 300, "{rows} rows read to settle");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use khata_store::webhooks::{
 };
 use uuid::Uuid;
 
-use crate::rows::{claimed, due, invalid, merchant, settlement, valid};
+use crate::rows::{claimed, due, endpoint, invalid, merchant, settlement, valid};
 use khata_store::validations::settle as settle_validations;
 use khata_testing::Database;
 use khata_testing::database::number;
@@ -50,21 +50,7 @@ fn bench() -> Bench {
 
 impl Bench {
     fn endpoint(&mut self, event_names: &[EventName], is_ordered: bool) -> EndpointKey {
-        let new = NewEndpoint {
-            id: EndpointId::new(),
-            url: "https://shop.example/hooks",
-            sealed_settings: b"sealed",
-            event_names,
-            payload: Payload::Full,
-            is_ordered,
-            concurrency: 4,
-            calls_per_second: None,
-            allows_url_per_account: false,
-        };
-        webhooks::insert(&mut self.connection, self.merchant, &new, 20)
-            .unwrap()
-            .unwrap()
-            .key()
+        endpoint(&mut self.connection, self.merchant, event_names, is_ordered)
     }
 
     fn own(&mut self) -> Vec<EndpointKey> {
@@ -109,7 +95,7 @@ impl Bench {
             latency_ms: 12,
             sealed_reply: None,
             sealed_body: failure.map(|_| b"body".to_vec()),
-            to_account_url: false,
+            to_account_url: (failure != Some(webhooks::NO_BODY)).then_some(false),
             concerns_endpoint: failure != Some(webhooks::NO_BODY),
         };
         !webhooks::settle(&mut self.connection, &[result])
@@ -541,12 +527,17 @@ fn the_history_of_a_delivery_lists_each_attempt() {
     let (token, _) = claimed(&mut bench.connection, key);
     settle_validations(&mut bench.connection, &[settlement(key, token, invalid())]).unwrap();
     bench.own();
-    let started = bench.claim(endpoint, 1).remove(0);
-    bench.settle(&started, DeliveryState::Open, Some("status"));
-    bench
-        .connection
-        .batch_execute("update webhook_deliveries set due_at = now()")
-        .unwrap();
+    // The second attempt makes no call.
+    for failure in ["status", webhooks::NO_BODY] {
+        let started = bench.claim(endpoint, 1).remove(0);
+        bench.settle(&started, DeliveryState::Open, Some(failure));
+        bench
+            .connection
+            .batch_execute("update webhook_deliveries set due_at = now()")
+            .unwrap();
+        let called = "select count(*) from webhook_deliveries where to_account_url = false";
+        assert_eq!(bench.count(called), 1, "by the first attempt");
+    }
     let started = bench.claim(endpoint, 1).remove(0);
     bench.settle(&started, DeliveryState::Delivered, None);
     let filter = DeliveryFilter {
@@ -559,10 +550,14 @@ fn the_history_of_a_delivery_lists_each_attempt() {
     let row = &rows[0];
     assert_eq!(
         (row.state, row.attempts, row.status, row.event_name),
-        (DeliveryState::Delivered, 2, Some(200), EventName::Failure)
+        (DeliveryState::Delivered, 3, Some(200), EventName::Failure)
     );
     let attempts = webhooks::attempts(&mut bench.connection, row.key).unwrap();
-    assert_eq!(attempts.len(), 1);
+    let urls: Vec<_> = attempts
+        .iter()
+        .map(|attempt| attempt.to_account_url)
+        .collect();
+    assert_eq!(urls, [Some(false), None]);
     assert_eq!(
         (
             attempts[0].number,

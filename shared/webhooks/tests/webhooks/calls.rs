@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use khata_webhooks::{AfterAttempt, CALL_TIMEOUT, CallError, WebhookClient, after_attempt};
+use khata_webhooks::{
+    AfterAttempt, CALL_TIMEOUT, CallError, MAX_REPLY, WebhookClient, after_attempt,
+};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::process::Command;
 
@@ -83,12 +85,51 @@ async fn a_call_ends_after_ten_seconds() {
 
 #[tokio::test]
 async fn at_most_64_kib_of_a_body_are_read() {
-    let mut receiver = Receiver::http(Behaviour::EndlessBody).await;
+    let head = "HTTP/1.1 200 OK\r\n\r\n";
+    let mut receiver = Receiver::http(Behaviour::Endless(head, b"x")).await;
     let reply = send(&client(), &url(&receiver.url("/"))).await.unwrap();
     assert_eq!((reply.failure(), reply.excerpt), (None, "x".repeat(1_024)));
     // The kernel accepts some megabytes that the client never reads.
     let sent = receiver.received().await.sent;
     assert!(sent < 64 * 1024 * 1024, "{sent} bytes");
+}
+
+/// A reply that only says that another one follows (RFC 9110, section 15.2).
+const ANOTHER_FOLLOWS: &[u8] = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+
+#[tokio::test]
+async fn replies_that_only_announce_another_one_are_left_out() {
+    let end: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+    let replies = [ANOTHER_FOLLOWS, ANOTHER_FOLLOWS, end].concat();
+    let receiver = Receiver::http(Behaviour::Reply(replies)).await;
+    let reply = send(&client(), &url(&receiver.url("/"))).await.unwrap();
+    assert_eq!((reply.status, reply.failure()), (204, None));
+}
+
+#[tokio::test]
+async fn at_most_256_kib_of_such_replies_are_read() {
+    let mut receiver = Receiver::http(Behaviour::Endless("", ANOTHER_FOLLOWS)).await;
+    let failed = send(&client(), &url(&receiver.url("/"))).await.unwrap_err();
+    assert_eq!((failed, MAX_REPLY), (CallError::Protocol, 256 * 1024));
+    // The kernel accepts some megabytes that the client never reads.
+    let sent = receiver.received().await.sent;
+    assert!(sent < 64 * 1024 * 1024, "{sent} bytes");
+    // Also one whose head does not end.
+    let head = "HTTP/1.1 200 OK\r\n";
+    let mut receiver = Receiver::http(Behaviour::Endless(head, b"a: b\r\n")).await;
+    let failed = send(&client(), &url(&receiver.url("/"))).await.unwrap_err();
+    assert_eq!(failed, CallError::Protocol);
+    receiver.received().await;
+}
+
+#[tokio::test]
+async fn slow_replies_that_announce_another_one_end_after_ten_seconds() {
+    let mut receiver = Receiver::http(Behaviour::Drip("", ANOTHER_FOLLOWS)).await;
+    let started = Instant::now();
+    let failed = send(&client(), &url(&receiver.url("/"))).await.unwrap_err();
+    assert_eq!(failed, CallError::Timeout);
+    assert!(started.elapsed() >= CALL_TIMEOUT);
+    receiver.received().await;
 }
 
 #[tokio::test]
@@ -98,7 +139,7 @@ async fn a_body_that_does_not_end_holds_a_call_for_a_second() {
     let stalled =
         Receiver::http(Behaviour::Stall(format!("{head}3\r\nabc\r\n").into_bytes())).await;
     // The length of a chunk may begin with any number of zeros.
-    let zeros = Receiver::http(Behaviour::Drip(head, b'0')).await;
+    let zeros = Receiver::http(Behaviour::Drip(head, b"0")).await;
     let client = client();
     let replies = async {
         for (receiver, excerpt) in [(stalled, "abc"), (zeros, "")] {

@@ -20,10 +20,10 @@ pub(crate) enum Behaviour {
     Reply(Vec<u8>),
     /// Sends these bytes and then keeps the connection open.
     Stall(Vec<u8>),
-    /// Sends a body until the client closes the connection.
-    EndlessBody,
-    /// Sends a head, and then this byte every 10 ms until the client closes the connection.
-    Drip(&'static str, u8),
+    /// Sends a head, and then these bytes again and again until the client closes the connection.
+    Endless(&'static str, &'static [u8]),
+    /// Sends a head, and then these bytes every 10 ms until the client closes the connection.
+    Drip(&'static str, &'static [u8]),
 }
 
 impl Behaviour {
@@ -44,7 +44,7 @@ pub(crate) struct Received {
     /// The request line and the headers.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
-    /// How many bytes of an endless body were sent.
+    /// How many bytes of an endless reply were sent.
     pub(crate) sent: usize,
 }
 
@@ -150,16 +150,16 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             // Until the client closes the connection.
             let _ = stream.read(&mut [0; 1]).await;
         }
-        Behaviour::Drip(head, byte) => {
+        Behaviour::Drip(head, bytes) => {
             let _ = stream.write_all(head.as_bytes()).await;
-            while stream.write_all(&[byte]).await.is_ok() {
+            while stream.write_all(bytes).await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             let _ = requests.send(received);
         }
-        Behaviour::EndlessBody => {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            let part = [b'x'; 4_096];
+        Behaviour::Endless(head, bytes) => {
+            let _ = stream.write_all(head.as_bytes()).await;
+            let part = bytes.repeat(4_096 / bytes.len());
             while stream.write_all(&part).await.is_ok() {
                 received.sent += part.len();
             }

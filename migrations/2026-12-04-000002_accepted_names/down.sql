@@ -1,0 +1,1 @@
+alter table customer_accounts drop column accepted_validation_id;
