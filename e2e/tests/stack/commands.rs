@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod doctor;
 mod gateway_changes;
 mod gateways;
 mod keys;
