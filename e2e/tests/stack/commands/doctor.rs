@@ -244,6 +244,15 @@ async fn each_bad_row_is_found_by_its_rule_and_a_sound_database_has_none() -> Re
     }
     assert_sound(&stack)?;
 
+    // A deletion cancels the validation, whose attempt may be unfinished.
+    let cancelled = format!(
+        "update customer_accounts set status = 'DELETED', deleted_at = now() where id = '{account}';
+         update validations set outcome = 'CANCELLED', failure_code = null where id = '{validation}';
+         update validation_attempts set state = 'PENDING', settled_at = null"
+    );
+    stack.database.execute(&cancelled)?;
+    assert_sound(&stack)?;
+
     // Events that are as old as those that housekeeping deletes may be missing.
     let old = "update merchants set event_days = 4; update customer_accounts set created_at = now() - interval '5 days', \
                updated_at = now() - interval '5 days'; delete from events where version = 1";

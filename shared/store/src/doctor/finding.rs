@@ -15,7 +15,7 @@ khata_domain::words! {
         StatusDiffers = "status-differs",
         /// A validation's account does not exist.
         ValidationWithoutAccount = "validation-without-account",
-        /// A completed validation has an attempt that is not settled.
+        /// A completed validation, which no deletion cancelled, has an attempt that is not settled.
         UnfinishedAttempt = "unfinished-attempt",
         /// An attempt's validation does not exist.
         AttemptWithoutValidation = "attempt-without-validation",

@@ -116,6 +116,7 @@ const ACCOUNTS: &str = "
         else a.status <> 'FAILURE'
       end";
 
+/// A deletion cancels a validation whose attempt is unfinished: the outcome of the attempt does not matter any more.
 const VALIDATIONS: &str = "
     select case when a.id is null then 'validation-without-account' else 'unfinished-attempt' end as rule,
         v.account_id as account, v.id as validation, t.number, null::uuid as event, null::uuid as endpoint,
@@ -129,7 +130,7 @@ const VALIDATIONS: &str = "
     ) a on true
     left join lateral (
         select t.number, t.state, t.reference from validation_attempts t
-        where t.merchant_id = v.merchant_id and t.validation_id = v.id and t.state <> 'SETTLED' and v.completed_at is not null
+        where t.merchant_id = v.merchant_id and t.validation_id = v.id and t.state <> 'SETTLED' and v.outcome <> 'CANCELLED'
         order by t.number limit 1
     ) t on true
     where v.merchant_id = $1 and v.id >= $2 and v.id < $3 and (a.id is null or t.number is not null)";
