@@ -81,15 +81,15 @@ enum Command {
     /// Check on the live database what Khata promises, or compare a gateway's statement with the attempts; reads only
     ///
     /// Names each row that breaks a rule, what that means, and how to repair it. Finds accounts without a validation and validations
-    /// without an account, statuses that differ from the outcome, unfinished attempts of completed validations, expired leases, due validations
-    /// and deliveries that no worker takes, validations that were set aside, attempts without a reference, missing events, penny drops
-    /// that the budget did not count, and values that the keyring does not decrypt. The exit code is 0 if nothing was found, 1 if
-    /// something was, and 2 if the command could not check.
+    /// without an account, statuses that differ from the outcome, unfinished attempts of completed validations, expired leases, due
+    /// validations and deliveries that no worker takes, validations that were set aside, attempts without a reference, missing events,
+    /// penny drops that the budget did not count, and values that the keyring does not decrypt. The exit code is 0 if nothing was found,
+    /// 1 if something was, and 2 if the command could not check.
     ///
-    /// Reads every account, validation and attempt a few times, in statements of 10,000 rows, of which Postgres ends each after 30 s, and the
-    /// events once for each 500,000 accounts that are older: one to two minutes for a million accounts, up to an hour for ten million.
-    /// Takes no lock that others wait for, and 120 MB of memory at most. --merchant and --limit read less. Accounts that change during
-    /// the check are no finding.
+    /// Reads every account, validation and attempt a few times, in statements of 10,000 rows, of which Postgres ends each after 30 s, and
+    /// the events once for each 500,000 accounts that are older: one to two minutes for a million accounts, up to an hour for ten
+    /// million. Takes no lock that others wait for, and 120 MB of memory at most. --merchant and --limit read less. Accounts that change
+    /// during the check are no finding.
     ///
     /// With --statement it reads the statement twice and the attempts of its time, and keeps 32 bytes for each row. Our references
     /// (kh…_01) and the gateway's ids are compared, for rows of exactly one rupee.

@@ -1,4 +1,4 @@
-//! What each rule means when a row breaks it, and what to do.
+//! The meaning of each rule when a row breaks it, and its repair.
 
 use khata_domain::ids::AttemptReference;
 use khata_store::doctor::{Found, Rule};

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::advice::{command, meaning, repair};
 use crate::output::{NONE, Table, joined_or, or_none, time};
 
-/// What was read and found.
+/// The rows that were read, and the findings.
 pub(super) struct Report {
     /// Findings of a rule that are kept.
     show: usize,

@@ -17,9 +17,9 @@ const CLOCK_DIFFERENCE: i32 = 2;
 /// The penny drops of a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
-    /// What the budget counted.
+    /// The penny drops that the budget counted.
     pub counted: i64,
-    /// What must have been counted: one for each validation of a bank account that began, and one for each attempt after a penny drop
+    /// The least that the budget must have counted: one for each validation of a bank account that began, and one for each attempt after a penny drop
     /// whose result is unknown. A validation of a UPI address counts only with the payee's consent, which may have come later, and is
     /// not among them.
     pub begun: i64,

@@ -50,7 +50,7 @@ struct Counted {
 /// Accounts of a merchant whose events are counted together.
 pub struct EventCount {
     merchant: MerchantId,
-    /// What was written below this position is complete, and stays as it is.
+    /// The events below this position are complete, and stay as they are.
     horizon: i64,
     accounts: HashMap<Uuid, Counted>,
 }

@@ -1,4 +1,4 @@
-//! What a check finds.
+//! The findings of the checks, and their rules.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::Text;
