@@ -19,9 +19,9 @@ const CLOCK_DIFFERENCE: i32 = 2;
 pub struct Drops {
     /// The penny drops that the budget counted.
     pub counted: i64,
-    /// The least that the budget must have counted: one for each validation of a bank account that began, and one for each attempt after a penny drop
-    /// whose result is unknown. A validation of a UPI address counts only with the payee's consent, which may have come later, and is
-    /// not among them.
+    /// The least that the budget must have counted: one for each validation of a bank account that began, and one for each attempt after
+    /// a penny drop whose result is unknown. A validation of a UPI address counts only with the payee's consent, which may have come
+    /// later, and is not among them.
     pub begun: i64,
 }
 
