@@ -6,18 +6,20 @@ mod gateways;
 mod history;
 mod in_review;
 mod json;
+mod list;
 mod next;
 mod retry;
 mod retry_all;
 mod review;
+mod set_aside;
 mod situation;
 mod text;
 mod which;
 
 use advice::advice;
 use history::History;
-use in_review::InReviewOptions;
 use json::history_json;
+use list::ListOptions;
 use next::next_step;
 use text::history_text;
 use which::WhichAccount;
@@ -42,12 +44,13 @@ pub(crate) enum AccountCommand {
     /// merchant can validate the account again.
     ///
     /// With --all the command leaves those that wait in a gateway account's queue or for a booked call, which continue by themselves. Each
-    /// batch of 500 is stored by itself, with a line of the audit log: after an interruption, run the command again.
+    /// batch of 500 is stored by itself, with a line of the audit log: after an interruption, run the command again. --set-aside retries
+    /// the validations that `khata account list --set-aside` lists.
     Retry(Box<retry::Retry>),
-    /// List the accounts that wait for a person, by merchant, the oldest first
+    /// List the accounts that wait for a person, or whose validation was set aside, by merchant
     ///
     /// Shows account numbers only in masked form, and no name. At most 1,000 accounts.
-    List(InReviewOptions),
+    List(ListOptions),
     /// Accept the holder's name of an account that waits for a person: the account becomes ACTIVE
     ///
     /// For an account whose names score less than the merchant's setting `--review-names-below`. No rupee is moved. With the id of a

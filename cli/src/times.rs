@@ -24,6 +24,12 @@ impl Zone {
             .to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
+    /// Returns the moment of this local time.
+    pub(crate) fn of_local(self, time: NaiveDateTime) -> Option<DateTime<Utc>> {
+        let local = time.and_local_timezone(self.0).single()?;
+        Some(local.to_utc())
+    }
+
     /// Formats the time of day, with the zone.
     pub(crate) fn clock(self, time: DateTime<Utc>) -> String {
         let zone = match self.0.local_minus_utc() {

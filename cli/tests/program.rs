@@ -52,6 +52,8 @@ fn an_error_is_one_json_object_for_scripts() {
             1,
             "FAILED",
         ),
+        // Not 1, which says that something was found.
+        (&["doctor", "--database-url", elsewhere], 2, "FAILED"),
     ] {
         let output = khata(&[arguments, &["--json"]].concat());
         assert_eq!(output.status.code(), Some(code), "{output:?}");

@@ -42,7 +42,7 @@ impl Related {
         let rows = validations::attempts(connection, &keys)?;
         let attempts: HashMap<_, Vec<_>> = rows
             .into_iter()
-            .map(|(key, rows)| (key, rows.into_iter().map(attempt).collect()))
+            .map(|(key, rows)| (key, rows.into_iter().map(Attempt::from).collect()))
             .collect();
         Ok(Self {
             webhooks: webhooks(connection, keyring, claimed, &attempts)?,
@@ -134,23 +134,6 @@ fn decrypt_webhook(
         error!(validation_id = %key.id, "gateway webhook cannot be decrypted: is a key missing in the keyring?");
     }
     response
-}
-
-fn attempt(row: validations::Attempt) -> Attempt {
-    Attempt {
-        number: row.number,
-        gateway_account: row.gateway_account,
-        method: row.method,
-        state: row.state,
-        class: row.class,
-        reference: row.reference,
-        code: row.code,
-        failure: row.failure,
-        gateway_reference: row.gateway_reference,
-        polls: row.polls,
-        started_at: row.started_at,
-        sent_at: row.sent_at,
-    }
 }
 
 /// Reads the names that a person accepted, for merchants whose accounts may wait for a person.

@@ -1,41 +1,23 @@
 //! `khata account list --in-review`.
 
 use chrono::TimeDelta;
+use diesel::{PgConnection, QueryResult};
+use khata_domain::MerchantId;
 use khata_name_match::NameMatchResult;
 use khata_store::name_review::{self, InReview};
 use serde_json::{Value, json};
 
-use crate::options::{CommonOptions, find_merchant};
 use crate::output::{NONE, Table, time};
 
-/// Maximum number of accounts that are listed.
-const MAX_LISTED: i64 = 1_000;
-
-#[derive(Clone, Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("listed").required(true).args(["in_review"]))]
-pub(crate) struct InReviewOptions {
-    /// The accounts whose holder's name waits for `khata account accept` or `reject`
-    #[arg(long)]
-    in_review: bool,
-    /// Name or id of the merchant, if not of all
-    #[arg(long)]
-    merchant: Option<String>,
-    #[command(flatten)]
-    common: CommonOptions,
-}
-
-impl InReviewOptions {
-    pub(super) fn list(&self) -> anyhow::Result<()> {
-        let mut connection = self.common.connect()?;
-        let merchant = match &self.merchant {
-            Some(merchant) => Some(find_merchant(&mut connection, merchant)?.id),
-            None => None,
-        };
-        let accounts = name_review::in_review(&mut connection, merchant, MAX_LISTED)?;
-        let list: Vec<Value> = accounts.iter().map(json_of).collect();
-        self.common
-            .print(&json!({ "accounts": list }), &text(&accounts))
-    }
+/// Returns the accounts as JSON and as a text.
+pub(super) fn list(
+    connection: &mut PgConnection,
+    merchant: Option<MerchantId>,
+    limit: i64,
+) -> QueryResult<(Vec<Value>, String)> {
+    let accounts = name_review::in_review(connection, merchant, limit)?;
+    let list = accounts.iter().map(json_of).collect();
+    Ok((list, text(&accounts)))
 }
 
 fn json_of(account: &InReview) -> Value {
@@ -98,7 +80,7 @@ fn age(seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use khata_domain::{AccountId, MerchantId, ValidationId};
+    use khata_domain::{AccountId, ValidationId};
 
     use super::*;
 

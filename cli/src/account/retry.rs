@@ -37,6 +37,9 @@ pub(crate) struct Retry {
     /// With --all, only validations that were created since then: 2h (also 30m, 7d), "2026-11-29 15:30 IST", or a time in RFC 3339
     #[arg(long, value_name = "TIME", value_parser = parse_past, requires = "all")]
     since: Option<DateTime<Utc>>,
+    /// With --all, only validations that were set aside after ten failed steps: their steps are counted from the beginning
+    #[arg(long, requires = "all")]
+    set_aside: bool,
     /// With --all, only count the validations, and change nothing
     #[arg(long, requires = "all")]
     dry_run: bool,
@@ -57,6 +60,7 @@ impl Retry {
             merchant: merchant.context("--merchant is missing")?,
             gateway: self.gateway.as_deref(),
             since: self.since,
+            set_aside: self.set_aside,
             dry_run: self.dry_run,
         };
         retry_all(&selection, &self.common, &self.operator)

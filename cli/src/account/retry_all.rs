@@ -7,7 +7,7 @@ use khata_domain::{Gateway, GatewayAccountId, MerchantId, ValidationId, Validati
 use khata_store::audit::{self, Actor, Changes};
 use khata_store::gateway_accounts;
 use khata_store::merchants::Merchant;
-use khata_store::retry::{RetryResult, retry_now, waiting};
+use khata_store::retry::{RetryResult, Waiting, retry_now, waiting};
 use serde_json::json;
 
 use crate::gateway::parse_gateway_account;
@@ -25,6 +25,8 @@ pub(super) struct Selection<'a> {
     /// Name or id of a gateway, or id of a gateway account.
     pub(super) gateway: Option<&'a str>,
     pub(super) since: Option<DateTime<Utc>>,
+    /// Only those that were set aside.
+    pub(super) set_aside: bool,
     pub(super) dry_run: bool,
 }
 
@@ -41,8 +43,13 @@ pub(super) fn retry_all(
     let gateway = selection.gateway;
     let accounts = gateway.map(|text| gateway_accounts_of(&mut connection, &merchant, text));
     let accounts = accounts.transpose()?;
-    let (since, id) = (selection.since, merchant.id);
-    let found = waiting(&mut connection, id, accounts.as_deref(), since, MAX_RETRIED)?;
+    let id = merchant.id;
+    let wanted = Waiting {
+        gateway_accounts: accounts.as_deref(),
+        since: selection.since,
+        set_aside: selection.set_aside,
+    };
+    let found = waiting(&mut connection, id, wanted, MAX_RETRIED)?;
     let mut retried = 0;
     if let Some(actor) = &actor {
         for batch in found.chunks(BATCH) {
@@ -119,6 +126,7 @@ fn retry_batch(
     let about = json!({
         "gateway": selection.gateway,
         "since": selection.since.map(time),
+        "set_aside": selection.set_aside,
         "validations": retried,
     });
     let (subject, changes) = (merchant.to_string(), Changes::default());

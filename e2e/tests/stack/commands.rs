@@ -3,6 +3,7 @@
 mod accounts;
 mod apply;
 mod audit;
+mod doctor;
 mod gateway_changes;
 mod gateways;
 mod keys;

@@ -8,6 +8,7 @@ mod budget;
 mod column;
 pub mod customers;
 pub mod database_metrics;
+pub mod doctor;
 pub mod encryption_counts;
 pub mod events;
 pub mod gateway_accounts;

@@ -3,10 +3,13 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
+use super::column::row;
 use super::statement::statement;
 use khata_domain::ids::first_at;
-use khata_domain::validation::Outcome;
-use khata_domain::{GatewayAccountId, MerchantId, ValidationId, ValidationKey, ValidationState};
+use khata_domain::validation::{MAX_FAILED_STEPS, Outcome};
+use khata_domain::{
+    AccountId, GatewayAccountId, MerchantId, ValidationId, ValidationKey, ValidationState,
+};
 
 /// The result of [`retry_now`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,14 +22,23 @@ pub enum RetryResult {
     Completed { outcome: Outcome },
 }
 
-/// Lists a merchant's validations that wait for a later time, in its order: those created since then and, with gateway accounts, those whose
-/// newest attempt was at one of them or that have no attempt. One that waits in a gateway account's queue or for a booked call is not
-/// among them: it continues by itself. Reads the index of open validations.
+/// The waiting validations of a merchant that are retried.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waiting<'a> {
+    /// Only those whose newest attempt was at one of these, and those that have no attempt.
+    pub gateway_accounts: Option<&'a [GatewayAccountId]>,
+    /// Only those that were created since then.
+    pub since: Option<DateTime<Utc>>,
+    /// Only those that were set aside.
+    pub set_aside: bool,
+}
+
+/// Lists a merchant's validations that wait for a later time, in its order. One that waits in a gateway account's queue or for a booked
+/// call is not among them: it continues by itself. Reads the index of open validations.
 pub fn waiting(
     connection: &mut PgConnection,
     merchant: MerchantId,
-    gateway_accounts: Option<&[GatewayAccountId]>,
-    since: Option<DateTime<Utc>>,
+    wanted: Waiting<'_>,
     limit: i64,
 ) -> QueryResult<Vec<ValidationId>> {
     let ids: Vec<(ValidationId, DateTime<Utc>)> = statement(
@@ -38,13 +50,65 @@ pub fn waiting(
          where v.merchant_id = $1 and v.completed_at is null and v.state = 'WAITING' and v.due_at > now() and v.id >= $2
            and v.queued_gateway_account_id is null and coalesce(v.slot_at <= now(), true)
            and ($3 is null or newest.gateway_account_id is null or newest.gateway_account_id = any($3))
-         order by v.due_at, v.id limit $4",
+           and v.failed_steps >= $4
+         order by v.due_at, v.id limit $5",
     )
-    .key(merchant, since.map_or(uuid::Uuid::nil(), first_at))
-    .bind(gateway_accounts)
+    .key(merchant, wanted.since.map_or(uuid::Uuid::nil(), first_at))
+    .bind(wanted.gateway_accounts)
+    .bind(if wanted.set_aside { MAX_FAILED_STEPS } else { 0 })
     .bind(limit)
     .tuples(connection)?;
     Ok(ids.into_iter().map(|(id, _)| id).collect())
+}
+
+row! {
+    /// An account whose validation was set aside, in its masked form.
+    #[derive(Clone, Debug)]
+    pub struct SetAside {
+        #[diesel(column_name = merchant_id)]
+        pub merchant: MerchantId,
+        pub merchant_name: String,
+        #[diesel(column_name = account_id)]
+        pub account: AccountId,
+        #[diesel(column_name = validation_id)]
+        pub validation: ValidationId,
+        /// The number or address that operators may see.
+        pub masked: String,
+        /// Steps in a row whose lease expired.
+        pub failed_steps: i16,
+        pub created_at: DateTime<Utc>,
+        /// When workers try it again.
+        pub due_at: DateTime<Utc>,
+        /// When the validation ends without an outcome.
+        pub deadline_at: DateTime<Utc>,
+    }
+}
+
+/// Lists the accounts whose validation was set aside, of one merchant or of all: by the merchant's name, the first deadline first. Reads
+/// the open validations that are due within the hour.
+pub fn set_aside(
+    connection: &mut PgConnection,
+    merchant: Option<MerchantId>,
+    limit: i64,
+) -> QueryResult<Vec<SetAside>> {
+    statement(
+        "select m.id as merchant_id, m.name as merchant_name, s.* from merchants m
+         cross join lateral (
+            select v.account_id, v.id as validation_id, a.masked, v.failed_steps, v.created_at, v.due_at, v.deadline_at
+            from validations v
+            cross join lateral (
+                select masked from customer_accounts where merchant_id = v.merchant_id and id = v.account_id limit 1
+            ) a
+            where v.merchant_id = m.id and v.completed_at is null and v.due_at < now() + interval '1 hour' and v.failed_steps >= $1
+            order by v.deadline_at limit $2
+         ) s
+         where $3 is null or m.id = $3
+         order by m.name, s.deadline_at, s.validation_id limit $2",
+    )
+    .bind(MAX_FAILED_STEPS)
+    .bind(limit)
+    .bind(merchant)
+    .load(connection)
 }
 
 /// Makes an open validation due now, unless a worker holds it; `None` if there is no such validation. Call it in a

@@ -8,7 +8,9 @@
 
 mod column;
 
-pub use column::{KeyUsage, SealedColumn, count_by_key, decrypts, keys_in_use};
+pub use column::{
+    Decrypted, KeyUsage, SealedColumn, SealedValue, count_by_key, decrypt, decrypts, keys_in_use,
+};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,27 +27,6 @@ use khata_domain::MerchantId;
 
 /// Tries of a batch, before values that other transactions keep locked are left for the next rotation.
 const MAX_TRIES: u32 = 20;
-
-/// Location of an encrypted value.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SealedValue {
-    pub column: SealedColumn,
-    pub merchant: MerchantId,
-    /// The rest of the row's primary key.
-    key: Vec<u8>,
-}
-
-impl std::fmt::Display for SealedValue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (table, merchant) = (self.column.table(), self.merchant.0);
-        write!(f, "{table}, merchant_id {merchant}, ")?;
-        if let Ok(id) = Uuid::from_slice(&self.key) {
-            return write!(f, "id {id}");
-        }
-        f.write_str("key \\x")?;
-        self.key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
 
 row! {
     struct Row {

@@ -157,6 +157,11 @@ impl Run {
         let verdict = check(&history);
         if failures.is_empty() {
             let verdict = verdict?;
+            if self.start.mutant.is_none() {
+                // The operator's own check must find nothing either.
+                let doctor = self.stack.try_command(&["doctor", "--decrypt-all"])?;
+                ensure!(doctor.code == Some(0), "khata doctor: {doctor:?}");
+            }
             ensure!(
                 self.hits > 0,
                 "no fault had an effect: this run proves nothing"

@@ -168,6 +168,7 @@ async fn all_validations_that_wait_for_a_gateway_are_retried() -> Result<()> {
         (&["--gateway", text(dummy, "/id")], 2),
         (&["--since", "1h"], 3),
         (&["--since", "0m"], 0),
+        (&["--set-aside"], 0),
     ] {
         let counted = retry(&[options, &["--dry-run"]].concat())?;
         assert_eq!(

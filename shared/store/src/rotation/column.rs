@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
+use crate::column::row;
 use crate::statement::statement;
 use khata_crypto::{Keyring, Purpose, header, key_id};
 use khata_domain::MerchantId;
@@ -34,6 +35,27 @@ pub enum SealedColumn {
     DeliveryReplies,
     /// `webhook_attempts.sealed_reply`
     AttemptReplies,
+}
+
+/// Location of an encrypted value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SealedValue {
+    pub column: SealedColumn,
+    pub merchant: MerchantId,
+    /// The rest of the row's primary key.
+    pub(super) key: Vec<u8>,
+}
+
+impl std::fmt::Display for SealedValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (table, merchant) = (self.column.table(), self.merchant.0);
+        write!(f, "{table}, merchant_id {merchant}, ")?;
+        if let Ok(id) = Uuid::from_slice(&self.key) {
+            return write!(f, "id {id}");
+        }
+        f.write_str("key \\x")?;
+        self.key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// The id that a stored reply is encrypted for.
@@ -123,6 +145,29 @@ impl SealedColumn {
         )
     }
 
+    /// Reads, of the `$3` rows of merchant `$1` before the place `$2`, the last one, and for each key at most `$4` values.
+    fn samples(self) -> String {
+        let [table, sealed, subject] = self.location();
+        let key = self.key();
+        let names = names(key);
+        let place: Vec<String> = key.iter().map(|(name, part)| part.bytes(name)).collect();
+        let (place, before) = (place.join(" || "), at("$2", key).join(", "));
+        let order: Vec<String> = names.iter().map(|name| format!("{name} desc")).collect();
+        let (names, order) = (names.join(", "), order.join(", "));
+        format!(
+            "with page as materialized (
+                select {place} as place, {subject} as subject, {sealed} as sealed from {table}
+                where merchant_id = $1 and ({names}) < ({before}) order by {order} limit $3
+             ), ranked as (
+                select *, row_number() over (order by place) as number, count(*) over () as rows,
+                    row_number() over (partition by substring(sealed from 1 for 5) order by place desc) as sample
+                from page
+             )
+             select place, subject, case when sample <= $4 then sealed end as sealed, rows from ranked
+             where number = 1 or sealed is not null and sample <= $4 order by number"
+        )
+    }
+
     /// Replaces the values `$1` that are unchanged and not locked.
     pub(super) fn replace(self) -> String {
         let [table, sealed, _] = self.location();
@@ -189,6 +234,15 @@ impl Part {
             Self::Digest => name.to_owned(),
             Self::Integer => format!("int4send({name})"),
             Self::SmallInteger => format!("int2send({name})"),
+        }
+    }
+
+    /// Returns the bytes of the largest value.
+    fn largest(self) -> Vec<u8> {
+        match self {
+            Self::Uuid | Self::Digest => vec![0xff; self.length()],
+            Self::Integer => i32::MAX.to_be_bytes().to_vec(),
+            Self::SmallInteger => i16::MAX.to_be_bytes().to_vec(),
         }
     }
 
@@ -274,6 +328,74 @@ pub fn decrypts(
         decrypted.is_ok()
     };
     Ok(rows.is_empty() || rows.iter().any(decrypts))
+}
+
+row! {
+    struct Sample {
+        place: Vec<u8>,
+        subject: Uuid,
+        sealed: Option<Vec<u8>>,
+        /// Number of rows of the page.
+        rows: i64,
+    }
+}
+
+/// Values of a page of rows that were decrypted.
+#[derive(Clone, Debug)]
+pub struct Decrypted {
+    /// Number of rows that were read.
+    pub rows: i64,
+    /// Number of values that were tried.
+    pub values: usize,
+    /// Values that the keyring does not decrypt, each with the id of its key, if it has one.
+    pub failed: Vec<(SealedValue, Option<u32>)>,
+    /// The last row: the next page is before it.
+    pub last: Vec<u8>,
+}
+
+/// Decrypts, of at most `rows` rows of a merchant before a place or from the newest on, the values of each key: at most `samples`. `None`
+/// if there are no more rows. Keeps no plaintext.
+pub fn decrypt(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+    (column, merchant): (SealedColumn, MerchantId),
+    before: Option<&[u8]>,
+    (rows, samples): (i64, i64),
+) -> QueryResult<Option<Decrypted>> {
+    let parts = column.key().iter();
+    let end: Vec<u8> = parts.flat_map(|(_, part)| part.largest()).collect();
+    let read: Vec<Sample> = statement(column.samples())
+        .bind(merchant)
+        .bind(before.unwrap_or(&end))
+        .bind(rows)
+        .bind(samples)
+        .load(connection)?;
+    let Some(first) = read.first() else {
+        return Ok(None);
+    };
+    let (rows, last) = (first.rows, first.place.clone());
+    let (mut values, mut failed) = (0, Vec::new());
+    for sample in read {
+        let Some(sealed) = sample.sealed else {
+            continue;
+        };
+        values += 1;
+        let decrypted = keyring.decrypt(merchant, sample.subject, column.purpose(), &sealed);
+        if decrypted.is_err() {
+            let value = SealedValue {
+                column,
+                merchant,
+                key: sample.place,
+            };
+            failed.push((value, key_id(&sealed)));
+        }
+    }
+    Ok(Some(Decrypted {
+        rows,
+        values,
+        failed,
+        last,
+    }))
 }
 
 /// Finds the encryption keys of the values that are stored now. Before dropping the other keys, make sure that no process

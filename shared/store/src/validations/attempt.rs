@@ -44,6 +44,25 @@ row! {
     }
 }
 
+impl From<Attempt> for khata_domain::attempt::Attempt {
+    fn from(row: Attempt) -> Self {
+        Self {
+            number: row.number,
+            gateway_account: row.gateway_account,
+            method: row.method,
+            state: row.state,
+            class: row.class,
+            reference: row.reference,
+            code: row.code,
+            failure: row.failure,
+            gateway_reference: row.gateway_reference,
+            polls: row.polls,
+            started_at: row.started_at,
+            sent_at: row.sent_at,
+        }
+    }
+}
+
 /// The `select` list of [`Attempt`], from `validation_attempts t`.
 pub(crate) const COLUMNS: &str =
     "t.merchant_id, t.validation_id, t.number, t.gateway_account_id, t.gateway_id, t.method,

@@ -7,6 +7,7 @@ mod accounts_changing;
 mod accounts_racing;
 mod accounts_reading;
 mod database_metrics;
+mod doctor;
 mod events;
 mod gateway_health;
 mod gateway_webhooks;

@@ -1,0 +1,165 @@
+//! The checks of `khata doctor`: each row is read once, and the status is judged as settling sets it. The end-to-end test of the command
+//! has a bad row for each rule.
+
+use std::collections::BTreeSet;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use khata_crypto::{Keyring, KeyringFile, Purpose};
+use khata_domain::validation::{FailureCode, Next, Outcome};
+use khata_domain::{AccountId, AccountStatus, MerchantId};
+use khata_store::doctor::{self, Page, Rule, Table};
+use khata_store::rotation::{self, SealedColumn};
+use uuid::Uuid;
+
+use crate::rows::{alter, alter_account, due, merchant};
+use khata_testing::Database;
+
+const WHOLE: Page = Page {
+    from: Uuid::nil(),
+    before: Uuid::max(),
+    rows: 1,
+};
+
+/// The pages of a merchant's accounts.
+fn pages(connection: &mut PgConnection, merchant: MerchantId, size: i64) -> Vec<Page> {
+    let (mut pages, mut before) = (Vec::new(), Uuid::max());
+    while let Some(page) =
+        doctor::page(connection, Table::Accounts, merchant, before, size).unwrap()
+    {
+        before = page.from;
+        pages.push(page);
+    }
+    pages
+}
+
+#[test]
+fn the_status_must_be_the_one_that_the_outcome_makes() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let key = due(&mut connection, merchant, 1)[0];
+    let differs = |connection: &mut PgConnection, status: AccountStatus| {
+        let set = format!("status = '{status}', last_validated_at = now()");
+        alter_account(connection, key, &set);
+        let found = doctor::check(connection, Table::Accounts, merchant, WHOLE).unwrap();
+        assert!(found.iter().all(|found| found.rule == Rule::StatusDiffers));
+        !found.is_empty()
+    };
+    let live = [
+        AccountStatus::Created,
+        AccountStatus::Pending,
+        AccountStatus::Active,
+        AccountStatus::Failure,
+    ];
+    for status in live {
+        let is_open = [AccountStatus::Created, AccountStatus::Pending].contains(&status);
+        assert_eq!(differs(&mut connection, status), !is_open, "open, {status}");
+    }
+    for outcome in Outcome::ALL {
+        let codes: Vec<Option<FailureCode>> = match outcome {
+            Outcome::Valid | Outcome::Cancelled => vec![None],
+            _ => FailureCode::ALL.iter().copied().map(Some).collect(),
+        };
+        for failure in codes {
+            let code = failure.map_or("null".to_owned(), |code| format!("'{code}'"));
+            alter(
+                &mut connection,
+                key,
+                &format!(
+                    "state = 'COMPLETED', completed_at = now(), outcome = '{outcome}', failure_code = {code}"
+                ),
+            );
+            let next = Next::Complete {
+                outcome: *outcome,
+                failure,
+            };
+            for status in live {
+                let is_right = next.account_status() == Some(status);
+                let says = format!("{outcome} {failure:?}, {status}");
+                assert_eq!(differs(&mut connection, status), !is_right, "{says}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_row_is_read_once_also_beside_another_merchant() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let own = merchant(&mut connection, "local");
+    let other = merchant(&mut connection, "other");
+    due(&mut connection, own, 25);
+    due(&mut connection, other, 5);
+    connection
+        .batch_execute("update customer_accounts set status = 'FAILURE'")
+        .unwrap();
+    doctor::prepare(&mut connection).unwrap();
+    let pages = pages(&mut connection, own, 10);
+    let rows: Vec<i64> = pages.iter().map(|page| page.rows).collect();
+    assert_eq!(rows, [10, 10, 5]);
+    let mut seen: Vec<AccountId> = Vec::new();
+    for page in pages {
+        let found = doctor::check(&mut connection, Table::Accounts, own, page).unwrap();
+        seen.extend(found.iter().filter_map(|found| found.account));
+    }
+    let distinct: BTreeSet<AccountId> = seen.iter().copied().collect();
+    assert_eq!((seen.len(), distinct.len()), (25, 25));
+    assert!(
+        connection
+            .batch_execute("update customer_accounts set status = 'CREATED'")
+            .is_err(),
+        "the connection only reads"
+    );
+}
+
+/// Values of two keys, one of which the keyring lacks: a sample of each key is tried in each page.
+#[test]
+fn a_sample_of_each_key_is_decrypted_in_each_page() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let (file, _) = KeyringFile::generate().with_new_key().unwrap();
+    let newer = Keyring::from(&file.promoted());
+    let older = Keyring::from(&KeyringFile::generate());
+    due(&mut connection, merchant, 40);
+    let ids: Vec<AccountId> = pages(&mut connection, merchant, 1)
+        .iter()
+        .map(|page| AccountId(page.from))
+        .collect();
+    for (place, id) in ids.iter().enumerate() {
+        let keyring = if place % 4 == 0 { &older } else { &newer };
+        let sealed = keyring.encrypt(merchant, id.0, Purpose::Details, b"details");
+        diesel::sql_query("update customer_accounts set sealed_details = $1 where id = $2")
+            .bind::<diesel::sql_types::Binary, _>(sealed)
+            .bind::<diesel::sql_types::Uuid, _>(id.0)
+            .execute(&mut connection)
+            .unwrap();
+    }
+    for (samples, values, failed) in [(3, vec![6, 6], 6), (20, vec![20, 20], 10)] {
+        let (mut before, mut tried, mut bad): (Option<Vec<u8>>, _, _) = (None, vec![], 0);
+        while let Some(page) = rotation::decrypt(
+            &mut connection,
+            &newer,
+            (SealedColumn::Details, merchant),
+            before.as_deref(),
+            (20, samples),
+        )
+        .unwrap()
+        {
+            assert_eq!(page.rows, 20);
+            tried.push(page.values);
+            bad += page.failed.len();
+            before = Some(page.last);
+        }
+        assert_eq!((tried, bad), (values, failed));
+    }
+    let none = rotation::decrypt(
+        &mut connection,
+        &newer,
+        (SealedColumn::AttemptReplies, merchant),
+        None,
+        (20, 3),
+    );
+    assert!(none.unwrap().is_none());
+}
