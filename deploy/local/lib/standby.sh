@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # A synchronous standby of the private Postgres, which can take its place, for the faults of make chaos. It has a port of its own.
-# Its data may lie on a file system of a limited size, which can be filled.
+# The data may lie on a file system of a limited size, which can be filled.
 
 # standby ACTION [SIZE] : see the usage of stack.sh.
 standby() {

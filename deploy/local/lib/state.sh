@@ -119,7 +119,7 @@ as_user() { ${1:+setpriv --reuid="$1" --regid="$1" --init-groups --} "${@:2}"; }
 
 remove_state() {
     local entry
-    # It may be a file system of its own.
+    # The folder may be a file system of its own.
     ! mountpoint -q "$DATA/standby" || umount "$DATA/standby"
     rm -rf -- "$SHELTER"
     # Entry by entry: a wrong KHATA_LOCAL_DIR must not cost a folder that holds other files.

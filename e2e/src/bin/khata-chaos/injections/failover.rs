@@ -42,7 +42,7 @@ impl Run {
         url.set_port(Some(address.port()))
             .ok()
             .context("a URL without a port")?;
-        // For the runs after this one. Nobody uses its copy of the data.
+        // For the runs after this one. No program uses the copy of the data any more.
         servers.start().await?;
         Ok(Effect::new(RESCUED, hits))
     }
