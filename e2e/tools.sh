@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the programs of other projects that the tests run, under .local/tools: Juspay's and the gateways'
-# own clients, generators of clients, Schemathesis, a browser. Installs again only after a change of the pinned versions.
+# own clients, generators of clients, Schemathesis, OpenBao, a browser. Installs again only after a change of the pinned versions.
 # shellcheck source-path=SCRIPTDIR source-path=SCRIPTDIR/../deploy/local/lib
 set -euo pipefail
 
@@ -11,6 +11,9 @@ missing_test_packages() {
     needs nodejs node
     needs prometheus-alertmanager prometheus-alertmanager
     needs npm npm
+    # Runs the quickstart and the sample receiver for PHP.
+    needs php-cli php
+    php -m 2>/dev/null | grep -qix pdo_sqlite || say php-sqlite3
     # Creates the certificate of a test that needs https.
     needs openssl openssl
     needs chromium chromium
@@ -48,6 +51,8 @@ install_tools() {
     install_tool gateways-python "$gateways/requirements.txt" virtual_environment "$gateways/requirements.txt"
     install_tool gateways-node "$gateways/package-lock.json" node_modules "$gateways"
     install_tool schemathesis "$api/requirements.txt" virtual_environment "$api/requirements.txt"
+    install_tool openbao "$REPOSITORY/e2e/transit/requirements.txt" \
+        virtual_environment "$REPOSITORY/e2e/transit/requirements.txt"
     install_tool generators-python "$generators/requirements.txt" virtual_environment "$generators/requirements.txt"
     install_tool generators-node "$generators/package-lock.json" node_modules "$generators"
 }

@@ -6,7 +6,8 @@ mod file;
 mod rotate;
 mod show;
 
-use khata_crypto::{KeyringFile, KeyringSettings};
+use anyhow::bail;
+use khata_crypto::{KeyringFile, KeyringSettings, TransitSettings};
 use khata_store::{DatabaseSettings, rotation};
 
 use crate::options::connect_without_timeout;
@@ -17,6 +18,17 @@ use file::{Output, read};
 pub(crate) enum KeyringCommand {
     /// Print a new keyring; store it where only the services can read it, and keep a copy: without it the data is lost
     Generate {
+        #[command(flatten)]
+        transit: TransitSettings,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the keyring encrypted by the transit key of the OpenBao or Vault server at KHATA_VAULT_URL
+    ///
+    /// The other commands that print a keyring encrypt it too while KHATA_VAULT_URL is set.
+    Encrypt {
+        #[command(flatten)]
+        keyring: KeyringSettings,
         #[command(flatten)]
         output: Output,
     },
@@ -56,10 +68,16 @@ pub(crate) enum KeyringCommand {
 impl KeyringCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Generate { output } => output.write(&KeyringFile::generate()),
+            Self::Generate { transit, output } => output.write(&KeyringFile::generate(), &transit),
+            Self::Encrypt { keyring, output } => {
+                if !keyring.transit.is_set() {
+                    bail!("there is no transit engine: set --vault-url (KHATA_VAULT_URL)");
+                }
+                output.write(&read(&keyring)?, &keyring.transit)
+            }
             Self::Add { keyring, output } => {
                 let (file, id) = read(&keyring)?.with_new_key()?;
-                output.write(&file)?;
+                output.write(&file, &keyring.transit)?;
                 let primary = file.primary();
                 note(&format!(
                     "added encryption key {id}; {primary} is still the primary."
@@ -70,7 +88,7 @@ impl KeyringCommand {
                 let file = read(&keyring)?;
                 let old = file.primary();
                 let file = file.promoted();
-                output.write(&file)?;
+                output.write(&file, &keyring.transit)?;
                 let new = file.primary();
                 if new == old {
                     note(&format!("encryption key {old} is already the primary."));
@@ -101,7 +119,7 @@ fn prune(
     let primary = file.primary();
     let mut connection = connect_without_timeout(&database.database_url)?;
     let dropped = file.droppable(&rotation::keys_in_use(&mut connection)?);
-    output.write(&file.clone().without(&dropped)?)?;
+    output.write(&file.clone().without(&dropped)?, &keyring.transit)?;
     for id in &dropped {
         note(&format!(
             "dropped encryption key {id}: no data is encrypted with it."

@@ -5,6 +5,7 @@
 //! progress.
 
 mod account;
+mod apply;
 mod audit;
 mod delivery;
 mod event;
@@ -74,6 +75,11 @@ enum Command {
     /// List and show events, and deliver them again
     #[command(subcommand)]
     Event(event::EventCommand),
+    /// Create and change merchants and gateway accounts as a file declares them; without --yes, only print what would change
+    ///
+    /// A member of `settings` of a merchant is an option of `khata merchant set`, without its hyphens in front. The command changes what
+    /// the file names and nothing else; it deletes nothing. All changes are one transaction, each with its line of the audit log.
+    Apply(Box<apply::Apply>),
     /// List the changes that operators made
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -131,6 +137,7 @@ impl Cli {
             Command::Account(command) => command.run(),
             Command::Webhook(command) => command.run(),
             Command::Event(command) => command.run(),
+            Command::Apply(apply) => apply.run(),
             Command::Audit(command) => command.run(),
             Command::Completions { shell } => help::completions(Self::command(), shell),
             Command::Man { directory } => help::man(Self::command(), &directory),

@@ -1,9 +1,10 @@
 //! `khata merchant`.
 
+mod settings;
+
 use anyhow::bail;
-use diesel::{Connection, PgConnection};
+use diesel::{Connection, PgConnection, QueryResult};
 use khata_domain::{Gateway, GatewayAccountId};
-use khata_name_match::NameMatchResult;
 use khata_store::audit::{self, Actor};
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
 use khata_store::merchant_settings::{self, Changes, Overview};
@@ -13,7 +14,9 @@ use serde_json::{Map, Value, json};
 use crate::gateway::{audit_gateway, gateway_changes};
 use crate::options::{CommonOptions, MerchantOption, OperatorOptions, find_merchant};
 use crate::output::{Table, changed_text, joined_or, time, yes_or_no};
-use crate::times::{duration, parse_days, parse_seconds};
+use crate::times::duration;
+pub(crate) use settings::SettingsOptions;
+use settings::{reached, settings_json};
 
 /// Maximum number of a merchant's accounts, the newest first, that are counted by status.
 const COUNTED_ACCOUNTS: i64 = 100_000;
@@ -52,123 +55,6 @@ impl MerchantCommand {
     }
 }
 
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub(crate) struct SettingsOptions {
-    /// Let `create accounts` register a customer reference that is unknown [new merchants: true]
-    #[arg(long, value_name = "true|false")]
-    implicit_customers: Option<bool>,
-    /// Time until an unfinished validation fails as VALIDATION_UNAVAILABLE, 1m to 30d, as 90s, 30m, 48h or 7d (a number without a
-    /// unit: seconds); applies to validations created from now on [new merchants: 48h]
-    #[arg(long, value_name = "TIME", value_parser = |text: &str| parse_seconds(text, &(60..=2_592_000)))]
-    validation_deadline: Option<i32>,
-    /// Requests per second of each API key at each khata-api process, 1 to 1000000; a create call counts as one for each of
-    /// its accounts [new merchants: 500]
-    #[arg(long, value_name = "REQUESTS", value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
-    requests_per_second: Option<i32>,
-    /// Validations of the same account, in any spelling, in 24 hours, 1 to 32767 [new merchants: 5]
-    #[arg(long, value_name = "VALIDATIONS", value_parser = clap::value_parser!(i16).range(1..))]
-    validations_per_account_per_day: Option<i16>,
-    /// Fail an account as NAME_MISMATCH if its holder's name matches `beneficiary_name` worse than this result; NO_MATCH: no
-    /// account; applies to outcomes from now on [new merchants: NO_MATCH]
-    #[arg(long, value_name = "RESULT", value_parser = result)]
-    fail_names_below: Option<NameMatchResult>,
-    /// The earlier form of `--fail-names-below`: true is POOR_PARTIAL_MATCH, false is NO_MATCH
-    #[arg(
-        long,
-        hide = true,
-        value_name = "true|false",
-        conflicts_with = "fail_names_below"
-    )]
-    fail_on_name_mismatch: Option<bool>,
-    /// Let an account wait for a person (`khata account accept` or `reject`) if its holder's name matches `beneficiary_name`
-    /// worse than this result, and does not fail; NO_MATCH: no account [new merchants: NO_MATCH]
-    #[arg(long, value_name = "RESULT", value_parser = result)]
-    review_names_below: Option<NameMatchResult>,
-    /// Time for which a gateway's result is reused for the same details, unless a call says fresh=true; 0 (never) to 365d
-    /// [new merchants: 0]
-    #[arg(
-        long = "reuse-results",
-        alias = "reuse-results-seconds",
-        value_name = "TIME",
-        value_parser = |text: &str| parse_seconds(text, &(0..=31_536_000))
-    )]
-    reuse_results_seconds: Option<i32>,
-    /// Time for which a lost response is looked up before another gateway account may move a second rupee, 0 to 2d; 0: the next
-    /// gateway account is asked at once, and the attempt is flagged as possible double drop [new merchants: 2m]
-    #[arg(long, value_name = "TIME", value_parser = |text: &str| parse_seconds(text, &(0..=172_800)))]
-    recovery_patience: Option<i32>,
-    /// Penny drops of one validation, 1 to 100: beyond them it ends as ATTEMPTS_EXHAUSTED [new merchants: 3]
-    #[arg(long, value_name = "ATTEMPTS", value_parser = clap::value_parser!(i16).range(1..=100))]
-    paid_attempts_per_validation: Option<i16>,
-    /// Penny drops that calls of one day (midnight to midnight in India) may start, 0 to 1000000000; calls beyond them are
-    /// rejected [new merchants: 10000]
-    #[arg(long, value_name = "PENNY_DROPS", value_parser = clap::value_parser!(i32).range(0..=1_000_000_000))]
-    penny_drops_per_day: Option<i32>,
-    /// Days for which events and their deliveries to webhook endpoints are kept, 4 to 365, also as 30d [new merchants: 30]
-    #[arg(long, value_name = "DAYS", value_parser = |text: &str| parse_days(text, &(4..=365)))]
-    event_days: Option<i16>,
-}
-
-impl SettingsOptions {
-    fn changes(self) -> Changes {
-        let fail_names_below = self.fail_names_below.or_else(|| {
-            self.fail_on_name_mismatch.map(|fails| {
-                if fails {
-                    NameMatchResult::PoorPartialMatch
-                } else {
-                    NameMatchResult::NoMatch
-                }
-            })
-        });
-        Changes {
-            implicit_customers: self.implicit_customers,
-            validation_deadline_seconds: self.validation_deadline,
-            requests_per_second: self.requests_per_second,
-            validations_per_account_per_day: self.validations_per_account_per_day,
-            fail_names_below: fail_names_below.map(|result| result.min_score().into()),
-            review_names_below: self
-                .review_names_below
-                .map(|result| result.min_score().into()),
-            reuse_results_seconds: self.reuse_results_seconds,
-            recovery_patience_seconds: self.recovery_patience,
-            paid_attempts_per_validation: self.paid_attempts_per_validation,
-            penny_drops_per_day: self.penny_drops_per_day,
-            event_days: self.event_days,
-        }
-    }
-}
-
-fn result(word: &str) -> Result<NameMatchResult, String> {
-    NameMatchResult::parse(word).ok_or_else(|| {
-        let words: Vec<_> = NameMatchResult::ALL
-            .iter()
-            .map(|result| result.as_str())
-            .collect();
-        format!("expected one of {}", words.join(", "))
-    })
-}
-
-/// Returns the result that names must reach.
-fn reached(score: i16) -> &'static str {
-    NameMatchResult::of_stored_score(score).as_str()
-}
-
-fn settings_json(merchant: &Merchant) -> Value {
-    json!({
-        "implicit_customers": merchant.implicit_customers,
-        "validation_deadline_seconds": merchant.validation_deadline_seconds,
-        "requests_per_second": merchant.requests_per_second,
-        "validations_per_account_per_day": merchant.validations_per_account_per_day,
-        "fail_names_below": reached(merchant.fail_names_below),
-        "review_names_below": reached(merchant.review_names_below),
-        "reuse_results_seconds": merchant.reuse_results_seconds,
-        "recovery_patience_seconds": merchant.recovery_patience_seconds,
-        "paid_attempts_per_validation": merchant.paid_attempts_per_validation,
-        "penny_drops_per_day": merchant.penny_drops_per_day,
-        "event_days": merchant.event_days,
-    })
-}
-
 fn merchant_json(merchant: &Merchant) -> Value {
     json!({
         "id": merchant.id.to_string(),
@@ -205,16 +91,7 @@ pub(crate) struct Create {
 impl Create {
     fn run(self) -> anyhow::Result<()> {
         let name = self.name.as_str();
-        let is_allowed = (1..=63).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
-            && name.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if !is_allowed {
-            bail!(
-                "--name must be lower-case letters, digits, _ and -, at most 63, and start with a letter or digit"
-            );
-        }
+        check_name(name)?;
         let changes = self.settings.changes();
         let actor = self.operator.actor()?;
         let sandbox_mode = self.operator.sandbox.sandbox_mode;
@@ -239,6 +116,20 @@ impl Create {
         };
         self.common.print(&document, &sentence)
     }
+}
+
+pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
+    let is_allowed = (1..=63).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !is_allowed {
+        bail!(
+            "a merchant's name must be lower-case letters, digits, _ and -, at most 63, and start with a letter or digit"
+        );
+    }
+    Ok(())
 }
 
 /// Creates a merchant with its settings. Returns `None` if the name is taken.
@@ -409,24 +300,8 @@ impl Set {
     fn run(self) -> anyhow::Result<()> {
         let (wanted, actor) = (self.settings.changes(), self.operator.actor()?);
         let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
-        let (settings, changed) = connection.transaction::<_, anyhow::Error, _>(|connection| {
-            let id = merchant.id;
-            let (before, after) = merchant_settings::change(connection, id, &wanted)?;
-            let changed = audit::Changes::between(&settings_json(&before), &settings_json(&after));
-            if !changed.is_empty() {
-                let (subject, about) = (id.to_string(), json!({ "name": merchant.name }));
-                audit::record(
-                    connection,
-                    id,
-                    &actor,
-                    "merchant.set",
-                    &subject,
-                    about,
-                    &changed,
-                )?;
-            }
-            Ok((after, changed))
-        })?;
+        let (settings, changed) = connection
+            .transaction(|connection| change_settings(connection, &actor, &merchant, &wanted))?;
         let name = format!("merchant {}", merchant.name);
         let mut sentence = changed_text(&changed, &name, "The services");
         if settings.review_names_below > 0
@@ -440,6 +315,42 @@ impl Set {
         document["changed"] = changed.to_json();
         self.common.print(&document, &sentence)
     }
+}
+
+/// Creates the merchant that a file declares, or changes what the file names of its settings. Returns the merchant, whether it is new,
+/// and the changes. Call it in a transaction.
+pub(crate) fn apply_merchant(
+    connection: &mut PgConnection,
+    actor: &Actor,
+    name: &str,
+    wanted: &Changes,
+    sandbox_mode: bool,
+) -> anyhow::Result<(Merchant, bool, audit::Changes)> {
+    if let Some(created) = create(connection, actor, name, wanted, sandbox_mode)? {
+        let changes = audit::Changes::between(&Value::Null, &settings_json(&created));
+        return Ok((created, true, changes));
+    }
+    let existing = find_merchant(connection, name)?;
+    let (merchant, changes) = change_settings(connection, actor, &existing, wanted)?;
+    Ok((merchant, false, changes))
+}
+
+/// Changes settings, with a line of the audit log. Returns the merchant with the new settings, and the changes.
+fn change_settings(
+    connection: &mut PgConnection,
+    actor: &Actor,
+    merchant: &Merchant,
+    wanted: &Changes,
+) -> QueryResult<(Merchant, audit::Changes)> {
+    let id = merchant.id;
+    let (before, after) = merchant_settings::change(connection, id, wanted)?;
+    let changed = audit::Changes::between(&settings_json(&before), &settings_json(&after));
+    if !changed.is_empty() {
+        let (subject, about) = (id.to_string(), json!({ "name": merchant.name }));
+        let action = "merchant.set";
+        audit::record(connection, id, actor, action, &subject, about, &changed)?;
+    }
+    Ok((after, changed))
 }
 
 #[cfg(test)]

@@ -57,6 +57,10 @@ cargo build --workspace --all-targets
     cargo test --workspace --no-fail-fast
 )
 
+heading "README.md and the quickstarts"
+KHATA_SKIP_BUILD=1 "$stack" up
+e2e/first_hour.sh
+
 heading "end of the test services"
 "$stack" down
 trap - EXIT

@@ -25,6 +25,7 @@ mod setup;
 mod signals;
 mod test_stack;
 mod traces;
+mod transit_engine;
 
 pub use alertmanager::Alertmanager;
 pub use browser::Browser;
@@ -45,3 +46,4 @@ pub use setup::Setup;
 pub use signals::{Signal, send};
 pub use test_stack::TestStack;
 pub use traces::{Reference, Span, Trace, Traces};
+pub use transit_engine::TransitEngine;

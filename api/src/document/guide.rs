@@ -1,4 +1,4 @@
-//! The guide for merchants' developers: `docs/api.md` and `docs/webhooks.md` as pages that need no script, beside the reference.
+//! The guide for merchants' developers: pages of `docs` that need no script, beside the reference.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -11,7 +11,8 @@ use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, 
 use crate::routes::get;
 
 /// Name below `/docs/`, and text.
-const PAGES: [(&str, &str); 2] = [
+const PAGES: [(&str, &str); 3] = [
+    ("quickstart", include_str!("../../../docs/quickstart.md")),
     ("api", include_str!("../../../docs/api.md")),
     ("webhooks", include_str!("../../../docs/webhooks.md")),
 ];
@@ -69,8 +70,8 @@ fn page(text: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} – Khata</title>\
          <meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
-         <style>{STYLE}</style></head><body><nav><p><a href=\"./\">Reference</a> <a href=\"api\">API guide</a> \
-         <a href=\"webhooks\">Webhooks</a></p><ul>{sections}</ul></nav><main>{body}</main></body></html>\n"
+         <style>{STYLE}</style></head><body><nav><p><a href=\"./\">Reference</a> <a href=\"quickstart\">Quickstarts</a> \
+         <a href=\"api\">API guide</a> <a href=\"webhooks\">Webhooks</a></p><ul>{sections}</ul></nav><main>{body}</main></body></html>\n"
     )
 }
 

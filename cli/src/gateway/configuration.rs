@@ -19,22 +19,22 @@ const CONCURRENCY: &str = "concurrency";
 pub(crate) struct ConfigurationOptions {
     /// Priority; the gateway account with the lowest number is used first [new gateway accounts: 100]
     #[arg(long)]
-    pub(super) priority: Option<i16>,
+    pub(crate) priority: Option<i16>,
     /// Use the account only for calls that name the gateway [new gateway accounts: false]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
-    pub(super) pinned_only: Option<bool>,
+    pub(crate) pinned_only: Option<bool>,
     /// Override the gateway's public base URL
     #[arg(long, value_name = "URL")]
-    pub(super) base_url: Option<String>,
+    pub(crate) base_url: Option<String>,
     /// File with the credentials as JSON, `-` for standard input; `--help` lists the members of each gateway
     #[arg(long, value_name = "FILE")]
-    credentials_file: Option<PathBuf>,
+    pub(crate) credentials_file: Option<PathBuf>,
     /// Settings as JSON; `--help` lists them. `gateway set` keeps the settings that the JSON does not name, and null removes one
     #[arg(long, value_name = "JSON")]
-    settings: Option<String>,
+    pub(crate) settings: Option<String>,
     /// Maximum calls at once over all workers, as the setting `concurrency`; 0 for no limit
     #[arg(long, value_name = "CALLS")]
-    concurrency: Option<u32>,
+    pub(crate) concurrency: Option<u32>,
 }
 
 /// Values of the options, read and parsed.
@@ -87,10 +87,20 @@ impl Given<'_> {
 impl ConfigurationOptions {
     /// Reads the credentials, and parses the settings.
     pub(super) fn read(&self, no_base_url: bool) -> anyhow::Result<Given<'_>> {
+        let credentials = self.credentials_file.as_deref();
+        self.given(credentials.map(read_credentials).transpose()?, no_base_url)
+    }
+
+    /// Parses the settings. `credentials`: as read before.
+    pub(super) fn given(
+        &self,
+        credentials: Option<Zeroizing<Vec<u8>>>,
+        no_base_url: bool,
+    ) -> anyhow::Result<Given<'_>> {
         Ok(Given {
             options: self,
             settings: self.settings()?,
-            credentials: self.credentials_file.as_deref().map(read).transpose()?,
+            credentials,
             no_base_url,
         })
     }
@@ -152,7 +162,8 @@ pub(super) fn credentials_and_settings() -> String {
     text
 }
 
-fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+/// Reads a file with credentials; `-` is standard input.
+pub(crate) fn read_credentials(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let bytes = if path.as_os_str() == "-" {
         secret_buf::read(std::io::stdin(), MAX_CREDENTIALS)?
     } else {

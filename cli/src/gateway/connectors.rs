@@ -17,7 +17,7 @@ pub(crate) struct ConnectorOptions {
 }
 
 impl ConnectorOptions {
-    pub(super) fn connectors(&self) -> anyhow::Result<Connectors> {
+    pub(crate) fn connectors(&self) -> anyhow::Result<Connectors> {
         let sandbox_mode = self.sandbox.sandbox_mode;
         Ok(Connectors {
             keyring: self.keyring.load(sandbox_mode)?,
@@ -27,10 +27,10 @@ impl ConnectorOptions {
     }
 }
 
-pub(super) struct Connectors {
+pub(crate) struct Connectors {
     pub(super) keyring: Keyring,
     http: reqwest::Client,
-    pub(super) sandbox_mode: bool,
+    pub(crate) sandbox_mode: bool,
 }
 
 impl Connectors {

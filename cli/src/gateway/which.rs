@@ -85,7 +85,7 @@ fn find_by_id(
     })
 }
 
-fn find_by_name(
+pub(super) fn find_by_name(
     connection: &mut PgConnection,
     merchant: Merchant,
     gateway: Gateway,

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use khata_crypto::{KeyringFile, KeyringSettings};
+use khata_crypto::{KeyringFile, KeyringSettings, TransitSettings};
 
 use crate::output::note;
 
@@ -37,9 +37,16 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Writes the JSON document and a line break.
-    pub(super) fn write(&self, keyring: &KeyringFile) -> anyhow::Result<()> {
-        let json = keyring.to_json();
+    /// Writes the JSON document, encrypted if there is a transit engine, and a line break.
+    pub(super) fn write(
+        &self,
+        keyring: &KeyringFile,
+        transit: &TransitSettings,
+    ) -> anyhow::Result<()> {
+        let mut json = keyring.to_json();
+        if transit.is_set() {
+            json = transit.encrypt(&json)?;
+        }
         let Some(path) = &self.output else {
             return Ok(write(&mut io::stdout().lock(), &json)?);
         };
@@ -118,14 +125,15 @@ mod tests {
         let stored = || fs::read(&path).unwrap();
         let written = |keyring: &KeyringFile| [keyring.to_json().as_slice(), b"\n"].concat();
 
-        output(false).write(&first).unwrap();
+        let none = TransitSettings::default();
+        output(false).write(&first, &none).unwrap();
         assert_eq!(stored(), written(&first));
-        let error = output(false).write(&second).unwrap_err().to_string();
+        let error = output(false).write(&second, &none).unwrap_err().to_string();
         assert!(error.contains("--force"), "{error}");
         assert_eq!(stored(), written(&first));
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        output(true).write(&second).unwrap();
+        output(true).write(&second, &none).unwrap();
         assert_eq!(stored(), written(&second));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -147,7 +155,8 @@ mod tests {
             output: Some(path.clone()),
             force: true,
         };
-        assert!(output.write(&KeyringFile::generate()).is_err());
+        let none = TransitSettings::default();
+        assert!(output.write(&KeyringFile::generate(), &none).is_err());
         assert!(path.is_dir());
         assert_eq!(
             fs::read_dir(&folder).unwrap().count(),

@@ -124,10 +124,11 @@ write_env() {
             variables KHATA_API_URL "$(url_of api)" KHATA_API_KEY "$(<"$STATE/api-key")" \
                 KHATA_METRICS_URL "$(url_of metrics)/metrics" KHATA_WORKER_URL "$(url_of worker)" \
                 KHATA_SANDBOX_URL "$(url_of sandbox)" KHATA_TRACES_URL "$(url_of traces)"
-            # "khata" then needs no other settings. One more khata-worker also needs the URL of its role, khata_worker.
+            # "khata" then needs no other settings, and "khata-api healthcheck" asks the running API. One more khata-api or
+            # khata-worker needs addresses of its own and the URL of its role (docs/commands.md).
             variables KHATA_KEYRING_FILE "$STATE/keyring.json" KHATA_QUEUE_PREFIX khata \
-                KHATA_SANDBOX_MODE true KHATA_WORKER_LISTEN 127.0.0.1:0 KHATA_METRICS_LISTEN 127.0.0.1:0 \
-                OTEL_EXPORTER_OTLP_ENDPOINT "$(url_of otlp)"
+                KHATA_SANDBOX_MODE true KHATA_LISTEN "$(address_of api)" KHATA_WORKER_LISTEN "$(address_of worker)" \
+                KHATA_METRICS_LISTEN 127.0.0.1:0 OTEL_EXPORTER_OTLP_ENDPOINT "$(url_of otlp)"
         fi
         for name in "${SERVICES[@]}" "${SPARES[@]}"; do
             ! is_alive "$name" ||

@@ -1,6 +1,7 @@
 //! The commands of `khata`: what each prints, changes and rejects, and that the services apply the changes.
 
 mod accounts;
+mod apply;
 mod audit;
 mod gateway_changes;
 mod gateways;

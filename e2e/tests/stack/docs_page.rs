@@ -93,11 +93,13 @@ async fn errors_refer_to_sections_of_the_guide() -> Result<()> {
     browser.open(&format!("{}{section}", stack.api.url)).await?;
     browser.find(&format!("#{anchor}")).await?;
     browser.screenshot("guide").await?;
-    browser
-        .open(&format!("{}/docs/webhooks", stack.api.url))
-        .await?;
-    browser.find("#retries").await?;
-    browser.screenshot("guide_webhooks").await?;
+    for (name, section) in [("webhooks", "#retries"), ("quickstart", "#python")] {
+        browser
+            .open(&format!("{}/docs/{name}", stack.api.url))
+            .await?;
+        browser.find(section).await?;
+        browser.screenshot(&format!("guide_{name}")).await?;
+    }
     assert!(browser.console_errors().await?.is_empty());
     Ok(())
 }

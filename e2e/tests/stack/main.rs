@@ -26,6 +26,7 @@ mod https;
 mod idempotency;
 mod juspay_clients;
 mod keyring;
+mod keyring_transit;
 mod kills;
 mod limits;
 mod load;

@@ -53,6 +53,22 @@ pub enum KeyringError {
     /// Keys that are easy to guess, outside sandbox mode.
     #[error("the keyring is too weak for real data: {}; create a strong one with `khata keyring generate`", .0.join(", "))]
     Weak(Vec<String>),
+    /// A transit engine encrypted the keyring, and its settings are missing.
+    #[error(
+        "the keyring is encrypted by a transit engine: set its URL (--vault-url, KHATA_VAULT_URL) and the file of a token \
+         (--vault-token-file, KHATA_VAULT_TOKEN_FILE)"
+    )]
+    Encrypted,
+    #[error(
+        "KHATA_VAULT_URL must be the https URL of the server, as https://vault.example.com:8200; http only for a server on this machine"
+    )]
+    TransitUrl,
+    #[error(
+        "KHATA_VAULT_TRANSIT_KEY must be the path of the engine and the name of the key, as transit/khata"
+    )]
+    TransitKey,
+    #[error("the transit engine did not encrypt or decrypt the keyring: {0}")]
+    Transit(String),
     /// The primary key cannot be dropped.
     #[error("encryption key {0} is the primary: promote another key before you drop this one")]
     Primary(u32),
@@ -129,17 +145,16 @@ impl KeyringFile {
         }
     }
 
-    /// Reads a keyring file.
-    pub fn read(path: &Path) -> Result<Self, KeyringError> {
+    /// Reads the JSON in a keyring's file.
+    pub(super) fn read_json(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         let unreadable = |source| KeyringError::Unreadable {
             path: path.display().to_string(),
             source,
         };
         let file = std::fs::File::open(path).map_err(unreadable)?;
-        let bytes = secret_buf::read(file, MAX_LENGTH)
+        secret_buf::read(file, MAX_LENGTH)
             .map_err(unreadable)?
-            .ok_or(KeyringError::Malformed("too long for a keyring"))?;
-        Self::parse(&bytes)
+            .ok_or(KeyringError::Malformed("too long for a keyring"))
     }
 
     /// Checks that no other user of the machine can read or change the file. The group may read a file whose owner is another
@@ -459,13 +474,14 @@ mod tests {
         let path = std::env::temp_dir().join(format!("khata-keyring-{}", uuid::Uuid::new_v4()));
         let file = KeyringFile::generate();
         std::fs::write(&path, file.to_json().as_slice()).unwrap();
-        assert_eq!(json(&KeyringFile::read(&path).unwrap()), json(&file));
+        let read = KeyringFile::read_json(&path).unwrap();
+        assert_eq!(read.as_slice(), file.to_json().as_slice());
         std::fs::write(&path, " ".repeat(MAX_LENGTH + 1)).unwrap();
-        let fault = KeyringFile::read(&path).unwrap_err().to_string();
+        let fault = KeyringFile::read_json(&path).unwrap_err().to_string();
         assert!(fault.contains("too long"), "{fault}");
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(
-            KeyringFile::read(&path),
+            KeyringFile::read_json(&path),
             Err(KeyringError::Unreadable { .. })
         ));
     }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::key_age::RotateBy;
 use super::keyring::Keyring;
 use super::keyring_file::{KeyringError, KeyringFile};
+use super::transit::{self, TransitSettings};
 
 /// Environment variable for the keyring's JSON, for a Kubernetes secret. There is no flag for it, as every user of the machine
 /// sees flags.
@@ -23,6 +24,8 @@ pub struct KeyringSettings {
     /// Maximum age of the primary encryption key in days, for /metrics and `khata keyring show`; 0: no maximum
     #[arg(long, env = "KHATA_KEY_MAX_AGE_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(..=3_650))]
     pub key_max_age_days: u16,
+    #[command(flatten)]
+    pub transit: TransitSettings,
 }
 
 impl KeyringSettings {
@@ -69,16 +72,29 @@ impl KeyringSettings {
         read_keyring(
             self.keyring_file.as_deref(),
             json.as_deref().map(Vec::as_slice),
+            &self.transit,
         )
     }
 }
 
-fn read_keyring(file: Option<&Path>, json: Option<&[u8]>) -> Result<KeyringFile, KeyringError> {
+fn read_keyring(
+    file: Option<&Path>,
+    json: Option<&[u8]>,
+    transit: &TransitSettings,
+) -> Result<KeyringFile, KeyringError> {
     match (file, json) {
         (None, None) => Err(KeyringError::Missing),
         (Some(_), Some(_)) => Err(KeyringError::Ambiguous),
-        (Some(file), None) => KeyringFile::read(file),
-        (None, Some(json)) => KeyringFile::parse(json),
+        (Some(file), None) => parse(&KeyringFile::read_json(file)?, transit),
+        (None, Some(json)) => parse(json, transit),
+    }
+}
+
+/// Parses the JSON of a keyring, after the transit engine has decrypted it if it encrypted it.
+fn parse(json: &[u8], transit: &TransitSettings) -> Result<KeyringFile, KeyringError> {
+    match transit::ciphertext(json) {
+        Some(ciphertext) => KeyringFile::parse(&transit.decrypt(&ciphertext)?),
+        None => KeyringFile::parse(json),
     }
 }
 
@@ -90,22 +106,21 @@ mod tests {
 
     #[test]
     fn a_keyring_has_exactly_one_source() {
+        let transit = TransitSettings::default();
+        let read = |file: Option<&Path>, json: Option<&[u8]>| read_keyring(file, json, &transit);
         let json = KeyringFile::generate().to_json();
         let path = std::env::temp_dir().join(format!("khata-config-{}", uuid::Uuid::new_v4()));
         std::fs::write(&path, json.as_slice()).unwrap();
-        assert!(read_keyring(Some(&path), None).is_ok());
-        assert!(read_keyring(None, Some(&json)).is_ok());
+        assert!(read(Some(&path), None).is_ok());
+        assert!(read(None, Some(&json)).is_ok());
         assert!(matches!(
-            read_keyring(Some(&path), Some(&json)),
+            read(Some(&path), Some(&json)),
             Err(KeyringError::Ambiguous)
         ));
-        assert!(matches!(
-            read_keyring(None, None),
-            Err(KeyringError::Missing)
-        ));
+        assert!(matches!(read(None, None), Err(KeyringError::Missing)));
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(
-            read_keyring(None, Some(b"\xff")),
+            read(None, Some(b"\xff")),
             Err(KeyringError::Malformed(_))
         ));
     }
@@ -120,6 +135,7 @@ mod tests {
         let settings = KeyringSettings {
             keyring_file: Some(path.clone()),
             key_max_age_days: 365,
+            transit: TransitSettings::default(),
         };
         std::fs::write(&path, KeyringFile::generate().to_json().as_slice()).unwrap();
         // The file belongs to the user of this process.
@@ -155,6 +171,7 @@ mod tests {
         let settings = KeyringSettings {
             keyring_file: Some(path.clone()),
             key_max_age_days: 365,
+            transit: TransitSettings::default(),
         };
         std::fs::write(&path, value.to_string()).unwrap();
         set_mode(&path, 0o600);
