@@ -18,6 +18,9 @@ usage: deploy/local/stack.sh COMMAND
   with COMMAND…      start a new stack, run the command with its settings, and stop the stack in every case
   psql …             psql as the services' role
   rabbitmqctl …      rabbitmqctl for the private broker
+  standby add [SIZE] add a synchronous standby of Postgres, on a file system of SIZE if given (root)
+  standby ACTION     promote; fill (its file system); use-up-wal (until it ends); free (and start); remove
+  clocks             install the library that gives a process a wrong clock
 
 environment:
   KHATA_LOCAL_DIR    folder of the stack (.local of the checkout): several stacks run side by side
@@ -32,11 +35,14 @@ USAGE
 
 # In the order in which they are stopped: callers first. NAME_launch starts a service, NAME_ready tests it.
 SERVICES=(api worker sandbox traces rabbitmq epmd postgres)
+# Servers that make chaos adds.
+SPARES=(standby)
 # Seconds from start to ready.
-declare -A READY_WITHIN=([api]=60 [worker]=60 [sandbox]=30 [traces]=30 [rabbitmq]=120 [postgres]=120)
+declare -A READY_WITHIN=([api]=60 [worker]=60 [sandbox]=30 [traces]=30 [rabbitmq]=120 [postgres]=120 [standby]=120)
 # Signals and the seconds to wait after each; otherwise TERM:10. The API and the worker complete what they
 # have begun. SIGINT is Postgres's fast shutdown, SIGQUIT leaves the rest to its recovery.
-declare -A STOP_BY=([api]=TERM:40 [worker]=TERM:40 [rabbitmq]=TERM:60 [postgres]="INT:60 QUIT:10")
+declare -A STOP_BY=([api]=TERM:40 [worker]=TERM:40 [rabbitmq]=TERM:60 [postgres]="INT:60 QUIT:10"
+    [standby]=QUIT:10)
 
 up() {
     local began=$EPOCHREALTIME
@@ -72,7 +78,7 @@ start_servers() {
 down() {
     local name
     [[ $COMMAND != down || -n $(ls "$STATE/run") ]] || say "  no process of $STATE is running"
-    for name in "${SERVICES[@]}"; do stop "$name"; done
+    for name in "${SPARES[@]}" "${SERVICES[@]}"; do stop "$name"; done
     rm -f "$STATE/env"
 }
 
@@ -129,5 +135,7 @@ case $COMMAND in
     with) with "$@" ;;
     psql) reading psql "$@" ;;
     rabbitmqctl) reading rabbitmqctl "$@" ;;
+    standby) changing standby "$@" ;;
+    clocks) changing install_packages missing_clocks ;;
     *) usage >&2 ;;
 esac

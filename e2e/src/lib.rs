@@ -40,7 +40,7 @@ pub use prometheus::Prometheus;
 pub use proxies::Proxies;
 pub use published_accounts::{PUBLISHED, PublishedAccount};
 pub use queues::Queues;
-pub use sandbox::{Behaviour, Calls, Drop, Drops, Errors, Sandbox, Webhook};
+pub use sandbox::{Behaviour, Calls, Drop, Drops, Errors, Sandbox, Webhook, WebhookCounts};
 pub use service::Service;
 pub use setup::Setup;
 pub use signals::{Signal, send};

@@ -1,5 +1,6 @@
 //! A client of the gateway sandbox: the ledger of drops, and the faults of each gateway.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
@@ -97,6 +98,23 @@ pub struct Webhook {
     pub duplicates: u32,
     /// Send the verification's older state after the outcome.
     pub out_of_order: bool,
+    /// Delay of each event, in milliseconds.
+    pub delay_ms: u64,
+    /// Fraction of events that are lost.
+    pub drop_rate: f64,
+    /// A second secret, and the fraction of events that it signs.
+    pub old_secret: Option<&'static str>,
+    pub old_secret_rate: f64,
+}
+
+/// Requests with a gateway's webhooks since they were set.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WebhookCounts {
+    pub gateway: String,
+    /// Number of replies by their status.
+    pub answered: BTreeMap<u16, u64>,
+    /// Number of events that were lost.
+    pub lost: u64,
 }
 
 /// Calls that a gateway received.
@@ -161,6 +179,11 @@ impl Sandbox {
     /// Makes a gateway send webhooks.
     pub async fn webhook(&self, webhook: &Webhook) -> anyhow::Result<()> {
         self.put("webhooks", webhook).await
+    }
+
+    /// Returns the counts of each gateway whose webhooks are set.
+    pub async fn webhook_counts(&self) -> anyhow::Result<Vec<WebhookCounts>> {
+        self.get("webhooks").await
     }
 
     /// Returns the calls that a gateway has received.

@@ -1,5 +1,5 @@
 //! Two pages name the tests that hold what they say, row by row: `docs/contract-tests.md` and `docs/reliability.md`. Each
-//! test that a row names must exist. So must each file and section that a link of a page names.
+//! test, or scenario of `make chaos`, that a row names must exist. So must each file and section that a link of a page names.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ const PAGES: [(&str, &str, usize); 2] = [
 /// Where a file is that is named without a folder.
 const STACK: &str = "e2e/tests/stack";
 const NOT_BUILT: &str = "not built yet";
+const SCENARIOS: &str = "e2e/src/bin/khata-chaos/scenarios.rs";
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -44,6 +45,11 @@ fn faults(tests: &str, root: &Path) -> Vec<String> {
 }
 
 fn fault(name: &str, root: &Path) -> Option<String> {
+    if let Some(scenario) = name.strip_prefix("make chaos SCENARIO=") {
+        let known = std::fs::read_to_string(root.join(SCENARIOS)).unwrap_or_default();
+        let is_known = known.contains(&format!("\"{scenario}\""));
+        return (!is_known).then(|| format!("{SCENARIOS} has no scenario {scenario}"));
+    }
     let Some((file, function)) = name.split_once("::") else {
         return Some(format!("`{name}` is not written as file.rs::function"));
     };
@@ -123,6 +129,8 @@ fn a_wrong_row_is_found() {
             "no test a_wrong_row_is_found_not",
         ),
         ("`e2e/tests/docs.rs::is_test`".to_owned(), "no test is_test"),
+        ("`make chaos SCENARIO=mix`".to_owned(), ""),
+        ("`make chaos SCENARIO=mi`".to_owned(), "has no scenario mi"),
     ] {
         let faults = faults(&tests, &root);
         assert_eq!(

@@ -48,5 +48,6 @@ seconds_since() {
 . "$LIBRARY/process.sh"
 . "$LIBRARY/install.sh"
 . "$LIBRARY/postgres.sh"
+. "$LIBRARY/standby.sh"
 . "$LIBRARY/rabbitmq.sh"
 . "$LIBRARY/khata.sh"

@@ -24,6 +24,8 @@ missing_packages() {
     needs mawk awk
 }
 
+missing_clocks() { compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || say libfaketime; }
+
 install_missing() {
     install_packages missing_packages
     # Debian's Rust is too old for Khata.

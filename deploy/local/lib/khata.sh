@@ -130,8 +130,9 @@ write_env() {
                 KHATA_SANDBOX_MODE true KHATA_LISTEN "$(address_of api)" KHATA_WORKER_LISTEN "$(address_of worker)" \
                 KHATA_METRICS_LISTEN 127.0.0.1:0 OTEL_EXPORTER_OTLP_ENDPOINT "$(url_of otlp)"
         fi
-        for name in "${SERVICES[@]}"; do
-            ! is_alive "$name" || variables "KHATA_PID_${name^^}" "${RECORD[0]}"
+        for name in "${SERVICES[@]}" "${SPARES[@]}"; do
+            ! is_alive "$name" ||
+                variables "KHATA_PID_${name^^}" "${RECORD[0]}" "KHATA_PORT_${name^^}" "${PORTS[$name]:-}"
         done
     } | write_private "$STATE/env"
 }

@@ -54,9 +54,14 @@ create_roles() {
     local role
     (
         cd "$folder"
-        for role in khata_api khata_worker khata_operator; do
-            say "create role $role login password '${SECRETS[postgres]}'"
-        done | as_user "$user" "$bin/postgres" --single -D data postgres &&
+        {
+            for role in khata_api khata_worker khata_operator; do
+                say "create role $role login password '${SECRETS[postgres]}'"
+            done
+            # For a standby (standby.sh).
+            say "create role khata_replication replication login password '${SECRETS[postgres]}' in role pg_monitor"
+            say 'grant execute on function pg_switch_wal() to khata_replication'
+        } | as_user "$user" "$bin/postgres" --single -D data postgres &&
             as_user "$user" touch data/khata-roles
     ) >>"$STATE/logs/postgres.log" 2>&1 || fail "the roles of Postgres were not created." postgres
 }

@@ -106,8 +106,8 @@ strays() {
         # The environments of other users' processes are unreadable, and irrelevant.
         grep -lzxF -- "KHATA_LOCAL_PROCESS=$STATE#$1" /proc/[0-9]*/environ 2>/dev/null || true
         # Postgres's children write their titles over their environment, but work in the data folder.
-        [[ $1 != postgres ]] ||
-            find /proc/[0-9]*/cwd -maxdepth 0 -lname "$DATA/postgres/data" 2>/dev/null || true
+        [[ $1 != postgres && $1 != standby ]] ||
+            find /proc/[0-9]*/cwd -maxdepth 0 -lname "$DATA/$1/data" 2>/dev/null || true
     } | cut -d/ -f3 | sort -u
 }
 

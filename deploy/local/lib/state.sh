@@ -7,7 +7,7 @@
 #   api-key       API key of the merchant "local"      logs/     one file a process
 #   postgres/     data of the private Postgres         lock      held by the run that changes the stack
 #   rabbitmq/     data of the private RabbitMQ         tools/    programs that tests and checks run
-#   images/       programs and stack of make image-test
+#   standby/      data of a standby of Postgres        images/   programs and stack of make image-test
 
 STATE=$(cd "$REPOSITORY" && realpath -m -- "${KHATA_LOCAL_DIR:-.local}")
 # RabbitMQ gives its path to a shell between single quotes.
@@ -119,9 +119,11 @@ as_user() { ${1:+setpriv --reuid="$1" --regid="$1" --init-groups --} "${@:2}"; }
 
 remove_state() {
     local entry
+    # The folder may be a file system of its own.
+    ! mountpoint -q "$DATA/standby" || umount "$DATA/standby"
     rm -rf -- "$SHELTER"
     # Entry by entry: a wrong KHATA_LOCAL_DIR must not cost a folder that holds other files.
-    for entry in env keyring.json api-key values run logs postgres rabbitmq sandbox-ledger tools \
+    for entry in env keyring.json api-key values run logs postgres standby rabbitmq sandbox-ledger tools \
         images/programs lock; do
         rm -rf -- "${STATE:?}/$entry" "${STATE:?}/$entry.new"
     done

@@ -84,6 +84,15 @@ impl TestStack {
         std::mem::replace(&mut self.database, database)
     }
 
+    /// Gives services that start from now on these settings, or takes them away (`None`).
+    pub fn change_settings(&mut self, changes: &[(&str, Option<&str>)]) {
+        for (name, value) in changes {
+            self.services.retain(|(known, _)| known != name);
+            let value = value.map(|value| ((*name).to_owned(), value.to_owned()));
+            self.services.extend(value);
+        }
+    }
+
     /// Returns the logs of all services, those of killed ones included.
     pub fn logs(&self) -> anyhow::Result<String> {
         let mut all = String::new();

@@ -227,6 +227,7 @@ async fn faults_at_every_gateway_lose_no_account_and_mark_every_double_drop() ->
                     url,
                     duplicates: 2,
                     out_of_order: true,
+                    ..Webhook::default()
                 };
                 stack.sandbox.webhook(&webhook).await?;
             }

@@ -68,6 +68,7 @@ async fn a_webhook_of_every_gateway_settles_the_account_at_once() -> Result<()> 
             url,
             duplicates: 2,
             out_of_order: true,
+            ..Webhook::default()
         };
         stack.sandbox.webhook(&webhook).await?;
         for (number, status, code) in [

@@ -34,6 +34,8 @@ struct Order {
     /// Reset the open connections first.
     reset: bool,
     mode: Mode,
+    /// From now on, new connections lead here.
+    target: Option<SocketAddr>,
     done: mpsc::Sender<()>,
 }
 
@@ -114,11 +116,25 @@ impl Proxy {
         self.order(false, Mode::Forward);
     }
 
-    /// Returns when the proxy has carried out the order.
+    /// Forwards to another server. Resets the open connections.
+    pub fn lead_to(&self, target: SocketAddr) {
+        self.order_with(true, Mode::Forward, Some(target));
+    }
+
     fn order(&self, reset: bool, mode: Mode) {
+        self.order_with(reset, mode, None);
+    }
+
+    /// Returns when the proxy has carried out the order.
+    fn order_with(&self, reset: bool, mode: Mode, target: Option<SocketAddr>) {
         let (done, is_done) = mpsc::channel();
         if let Some(orders) = &self.orders {
-            let _ = orders.send(Order { reset, mode, done });
+            let _ = orders.send(Order {
+                reset,
+                mode,
+                target,
+                done,
+            });
             is_done.recv().expect("the proxy has ended");
         }
     }
@@ -142,7 +158,7 @@ enum Port {
 async fn serve(
     listener: std::net::TcpListener,
     address: SocketAddr,
-    target: SocketAddr,
+    mut target: SocketAddr,
     mut orders: async_mpsc::UnboundedReceiver<Order>,
     accepted: &AtomicUsize,
 ) -> std::io::Result<()> {
@@ -156,6 +172,7 @@ async fn serve(
             biased;
             order = orders.recv() => {
                 let Some(order) = order else { return Ok(()) };
+                target = order.target.unwrap_or(target);
                 if order.mode == Mode::Cut && let Port::Open(listener) = port {
                     drop(listener);
                     port = Port::Bound(bind(address).await?);
@@ -280,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_forwards_refuses_hangs_drops_and_recovers_on_the_same_port() {
+    async fn it_forwards_refuses_hangs_drops_recovers_and_leads_elsewhere_on_the_same_port() {
         let proxy = Proxy::start(echo_server().await).unwrap();
         let connect = || TcpStream::connect(("127.0.0.1", proxy.port()));
         let mut stream = connect().await.unwrap();
@@ -310,5 +327,12 @@ mod tests {
         let mut dropped = connect().await.unwrap();
         assert!(dropped.read_u8().await.is_err());
         assert_eq!(proxy.accepted(), 5);
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let nowhere = nobody.local_addr().unwrap();
+        drop(nobody);
+        proxy.lead_to(nowhere);
+        assert_eq!(echo(&mut connect().await.unwrap()).await, None);
+        proxy.lead_to(echo_server().await);
+        assert_eq!(echo(&mut connect().await.unwrap()).await, Some(7));
     }
 }

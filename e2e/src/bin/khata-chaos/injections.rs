@@ -1,8 +1,13 @@
 //! The faults that a scenario injects into a run.
 
+mod broker;
+mod clocks;
+mod failover;
 mod gateways;
+mod migration;
 mod postgres;
 mod processes;
+mod webhooks;
 
 use std::sync::atomic::Ordering;
 
@@ -40,18 +45,34 @@ pub(crate) enum Injection {
     SlowCommits,
     /// Open connections to Postgres stay silent and acknowledge everything.
     SilencePostgres,
-    /// A transaction that writes stays idle.
-    IdleTransaction,
+    /// A transaction that writes stays idle for this range of milliseconds.
+    IdleTransaction(u64, u64),
+    /// Postgres gets a synchronous standby; its file system is small (true) or not.
+    AddStandby(bool),
+    /// The primary is killed while COMMITs wait for the standby, which takes its place.
+    FailOver,
+    /// The file system of a small standby that took the primary's place is full.
+    FillDisk,
+    /// Two steps of the schema are taken back and run again, while a lock is held.
+    Migrate,
     KillBroker,
     WipeBroker,
     CutBroker,
     HangBroker,
+    /// RabbitMQ's memory alarm.
+    AlarmBroker,
+    /// RabbitMQ's queues are full, and no worker runs.
+    FillQueues,
+    /// One more replica of the API and one more worker, ten minutes ahead, then ten minutes behind.
+    WrongClocks,
     /// Calls are reset or never answered after the gateway did the work, or fail before or after it.
     LoseResponses,
     /// Responses take about as long as the worker waits.
     SlowGateways,
     /// Requests to the first gateway wait on their way, and arrive after the worker has given up.
     DelayRequests,
+    /// A gateway's webhooks are lost, doubled, late, out of order and forged.
+    DisturbWebhooks,
     DisableGateway,
     ReceiverDown,
     RotateKeyring,
@@ -68,6 +89,8 @@ const RESCUED: u64 = (LEASE_SECONDS + 25) * 1_000;
 /// … lookups of lost calls, with back-off, and a circuit that closes again.
 const RECOVERED: u64 = 75_000;
 
+pub(crate) const SHORT_IDLE_TRANSACTION: Injection = I::IdleTransaction(8_000, 15_000);
+
 /// Faults of which [`Run::inject`] chooses in a mixed run: those that last some seconds.
 pub(crate) const MIXED: &[Injection] = &[
     I::KillWorker,
@@ -83,10 +106,12 @@ pub(crate) const MIXED: &[Injection] = &[
     I::HangPostgres,
     I::SlowCommits,
     I::SilencePostgres,
-    I::IdleTransaction,
+    SHORT_IDLE_TRANSACTION,
     I::KillBroker,
     I::WipeBroker,
     I::CutBroker,
+    I::FillQueues,
+    I::AlarmBroker,
     I::LoseResponses,
     I::SlowGateways,
     I::DelayRequests,
@@ -137,6 +162,8 @@ impl Injection {
                 | I::ResetPostgres
                 | I::HangPostgres
                 | I::SilencePostgres
+                | I::FailOver
+                | I::FillDisk
         )
     }
 }
@@ -184,10 +211,18 @@ impl Run {
             I::HangPostgres => self.hang_postgres().await,
             I::SlowCommits => self.slow_commits().await,
             I::SilencePostgres => self.silence_postgres().await,
-            I::IdleTransaction => self.idle_transaction().await,
+            I::IdleTransaction(from, to) => self.idle_transaction(from, to).await,
+            I::AddStandby(is_small) => self.add_standby(is_small).await,
+            I::FailOver => self.fail_over().await,
+            I::FillDisk => self.fill_disk().await,
+            I::Migrate => self.migrate().await,
+            I::AlarmBroker => self.alarm_broker().await,
+            I::FillQueues => self.fill_queues().await,
+            I::WrongClocks => self.wrong_clocks().await,
             I::CutBroker | I::HangBroker => self.lose_broker(injection).await,
             I::LoseResponses | I::SlowGateways => self.disturb_gateways(injection).await,
             I::DelayRequests => self.delay_requests().await,
+            I::DisturbWebhooks => self.disturb_webhooks().await,
             I::DisableGateway => self.disable_gateway().await,
             I::ReceiverDown => self.stop_receiver().await,
             I::RotateKeyring => self.rotate_keyring().await,
@@ -201,19 +236,6 @@ impl Run {
         sleep(self.random.milliseconds(300, 2_000)).await;
         servers.start().await?;
         Ok(Effect::new(RECONNECTED, 1))
-    }
-
-    async fn lose_broker(&mut self, injection: Injection) -> Result<Effect> {
-        let broker = &self.stack.proxies()?.broker;
-        if injection == I::CutBroker {
-            broker.cut();
-        } else {
-            broker.hang();
-        }
-        sleep(self.random.milliseconds(4_000, 9_000)).await;
-        broker.restore();
-        let processes = self.stack.apis.len() + self.stack.workers.len();
-        Ok(Effect::new(RECONNECTED, processes as u64))
     }
 
     async fn stop_receiver(&mut self) -> Result<Effect> {

@@ -1,17 +1,21 @@
 //! The scenarios, and what each needs.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::injections::{Injection as I, MIXED};
+use crate::injections::{Injection as I, MIXED, SHORT_IDLE_TRANSACTION};
 use crate::random::Random;
 use crate::run::{Run, Start};
+use crate::servers::Servers;
 use crate::{fairness, faults};
 
 /// All gateways that can say what became of a call.
 const RECOVERABLE: &[&str] = &["CASHFREE", "RAZORPAY", "DECENTRO"];
 const SETU: &[&str] = &["SETU"];
+/// A gateway whose outcomes come later than the response to the call.
+const WITH_WEBHOOKS: &[&str] = &["RAZORPAY"];
 
 /// A scenario under load: these faults one after another, with pauses between them.
 struct Loaded {
@@ -34,6 +38,8 @@ const fn at(gateways: &'static [&'static str], name: &'static str, faults: &'sta
 /// Number of faults of the scenario `mix`, which chooses them by its seed.
 const MIXED_FAULTS: usize = 7;
 pub(crate) const MIX: &str = "mix";
+/// The first word of a result without a run.
+pub(crate) const SKIPPED: &str = "skipped";
 
 /// Scenarios under load, the most dangerous first.
 const LOADED: &[Loaded] = &[
@@ -70,14 +76,30 @@ const LOADED: &[Loaded] = &[
     at(
         RECOVERABLE,
         "idle-transaction",
-        &[I::IdleTransaction, I::KillWorker],
+        &[SHORT_IDLE_TRANSACTION, I::KillWorker],
+    ),
+    at(
+        RECOVERABLE,
+        "postgres-failover",
+        &[I::AddStandby(false), I::FailOver, I::KillWorker],
+    ),
+    at(
+        RECOVERABLE,
+        "disk-full",
+        &[I::AddStandby(true), I::FailOver, I::FillDisk],
     ),
     at(RECOVERABLE, "broker-wipe", &[I::WipeBroker, I::KillBroker]),
     at(RECOVERABLE, "broker-cut", &[I::CutBroker, I::HangBroker]),
+    at(RECOVERABLE, "queue-full", &[I::FillQueues, I::AlarmBroker]),
     at(
         RECOVERABLE,
         "lost-responses",
         &[I::LoseResponses, I::SlowGateways, I::DelayRequests],
+    ),
+    at(
+        WITH_WEBHOOKS,
+        "gateway-webhooks",
+        &[I::DisturbWebhooks, I::KillApi, I::DisturbWebhooks],
     ),
     at(SETU, "setu", &[I::LoseResponses, I::KillWorker]),
     Loaded {
@@ -94,12 +116,21 @@ const LOADED: &[Loaded] = &[
         &[
             I::DisableGateway,
             I::RevokeKey,
+            I::Migrate,
             I::RestartAll,
             I::RotateKeyring,
         ],
     ),
+    at(RECOVERABLE, "clocks", &[I::WrongClocks]),
     at(RECOVERABLE, MIX, &[]),
 ];
+
+/// Scenarios under load that take long: they run only if they are named.
+const LONG: &[Loaded] = &[at(
+    RECOVERABLE,
+    "idle-ten-minutes",
+    &[I::IdleTransaction(600_000, 660_000)],
+)];
 
 /// Scenarios with a stack and assertions of their own: one fault or one overload each.
 const SINGLE: [&str; 15] = [
@@ -125,6 +156,11 @@ pub(crate) fn names() -> Vec<&'static str> {
     loaded_names().into_iter().chain(SINGLE).collect()
 }
 
+/// Returns the names of the scenarios that run only if they are named.
+pub(crate) fn long_names() -> Vec<&'static str> {
+    LONG.iter().map(|scenario| scenario.name).collect()
+}
+
 /// Returns the names of the scenarios under load, which a seed decides.
 pub(crate) fn loaded_names() -> Vec<&'static str> {
     LOADED.iter().map(|scenario| scenario.name).collect()
@@ -141,7 +177,8 @@ pub(crate) async fn run_with(
     seed: u64,
     mutant: Option<&'static str>,
 ) -> Result<String> {
-    if let Some(scenario) = LOADED.iter().find(|scenario| scenario.name == name) {
+    let mut loaded = LOADED.iter().chain(LONG);
+    if let Some(scenario) = loaded.find(|scenario| scenario.name == name) {
         return run_loaded(scenario, seed, mutant).await;
     }
     match name {
@@ -165,6 +202,11 @@ pub(crate) async fn run_with(
 }
 
 async fn run_loaded(scenario: &Loaded, seed: u64, mutant: Option<&'static str>) -> Result<String> {
+    if scenario.faults.contains(&I::AddStandby(true)) && !may_mount() {
+        return Ok(format!(
+            "{SKIPPED}: this scenario mounts a small file system, and this process may not"
+        ));
+    }
     let mut random = Random::of(seed, 99);
     let mixed: Vec<I> = (0..MIXED_FAULTS).map(|_| random.pick(MIXED)).collect();
     let faults = if scenario.faults.is_empty() {
@@ -189,6 +231,8 @@ async fn run_loaded(scenario: &Loaded, seed: u64, mutant: Option<&'static str>) 
         run.judge().await
     }
     .await;
+    let removed = remove_spares(scenario.faults).await;
+    let result = result.and_then(|figures| removed.map(|()| figures));
     // A deliberate fault that was not found needs its history.
     if result.is_ok() && mutant.is_none() {
         std::fs::remove_dir_all(&folder)?;
@@ -204,6 +248,23 @@ async fn run_loaded(scenario: &Loaded, seed: u64, mutant: Option<&'static str>) 
     }
 }
 
+/// Starts the servers that these faults may have stopped, and removes those that they added.
+async fn remove_spares(faults: &[I]) -> Result<()> {
+    if faults.iter().any(|fault| matches!(fault, I::AddStandby(_))) {
+        let servers = Servers::from_environment()?;
+        servers.start().await?;
+        servers.change_standby("remove").await?;
+    }
+    Ok(())
+}
+
+/// Returns whether this process may mount a file system. The one that it mounts ends with the command.
+fn may_mount() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "mount", "-t", "tmpfs", "khata", "/mnt"]);
+    command.output().is_ok_and(|output| output.status.success())
+}
+
 /// Moves the folder of a failed run to a place where the next run does not remove it. Returns the place.
 fn keep(folder: &Path, name: &str, seed: u64) -> Result<PathBuf> {
     let programs = std::env::current_exe()?;
@@ -215,4 +276,18 @@ fn keep(folder: &Path, name: &str, seed: u64) -> Result<PathBuf> {
     }
     std::fs::rename(folder, &kept)?;
     Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{long_names, names};
+
+    #[test]
+    fn the_page_has_a_row_of_every_scenario() {
+        let page = include_str!("../../../../docs/reliability.md");
+        for name in names().into_iter().chain(long_names()) {
+            let row = format!("\n| `{name}` | ");
+            assert!(page.contains(&row), "docs/reliability.md lacks {name}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ const LOSSES: usize = 8;
 
 impl Run {
     /// Returns the number of the services' connections to Postgres.
-    fn backends(&self) -> Result<u64> {
+    pub(super) fn backends(&self) -> Result<u64> {
         let backends = "select count(*) from pg_stat_activity
             where datname = current_database() and usename in ('khata_api', 'khata_worker')";
         Ok(self.stack.database.number(backends)?.unsigned_abs())
@@ -94,12 +94,12 @@ impl Run {
     }
 
     /// Hits the events that are written meanwhile: the cursor shows none of them before the transaction ends.
-    pub(super) async fn idle_transaction(&mut self) -> Result<Effect> {
+    pub(super) async fn idle_transaction(&mut self, from: u64, to: u64) -> Result<Effect> {
         let events = "select count(*) from events";
         let mut connection = self.stack.database.connect()?;
         connection.batch_execute("begin; select pg_current_xact_id()")?;
         let before = self.stack.database.number(events)?;
-        sleep(self.random.milliseconds(8_000, 15_000)).await;
+        sleep(self.random.milliseconds(from, to)).await;
         let hits = self.stack.database.number(events)? - before;
         connection.batch_execute("rollback")?;
         Ok(Effect::new(5_000, hits.unsigned_abs()))

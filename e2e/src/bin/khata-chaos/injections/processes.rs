@@ -36,7 +36,7 @@ impl Run {
         Ok(())
     }
 
-    async fn start_worker(&mut self) -> Result<()> {
+    pub(super) async fn start_worker(&mut self) -> Result<()> {
         let url = self.stack.start_worker().await?.url.clone();
         self.stack.wait_until_ready(&url).await
     }
@@ -71,12 +71,12 @@ impl Run {
     }
 
     /// Gives the clients the addresses of the API.
-    fn publish_urls(&self) {
+    pub(super) fn publish_urls(&self) {
         let urls = self.stack.apis.iter().map(|api| api.url.clone());
         self.target.set_urls(urls.collect());
     }
 
-    async fn start_api(&mut self) -> Result<()> {
+    pub(super) async fn start_api(&mut self) -> Result<()> {
         let url = self.stack.start_api().await?.url.clone();
         self.stack.wait_until_ready(&url).await?;
         self.publish_urls();
