@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use khata_e2e::client::text;
@@ -30,12 +30,12 @@ enum Action {
     },
     /// Sends a call that must be rejected.
     Rejected(Planned),
-    /// Validates an account of the client again, deletes it, or both at the same time: the account is the one with this number
-    /// among those of the replies so far.
+    /// Validates an account of the client again, deletes it, or both: the account is the one with this number among those of the
+    /// replies so far. The deletion begins this many milliseconds after the validation.
     Change {
         of: usize,
         validates: Option<Value>,
-        deletes: bool,
+        deletes_after: Option<u64>,
     },
     /// Lists the accounts of a customer of the client.
     List { of: usize },
@@ -108,11 +108,11 @@ async fn carry_out(action: Action, client: &mut Client, known: &mut Vec<Known>) 
         Action::Change {
             of,
             validates,
-            deletes,
+            deletes_after,
         } if !known.is_empty() => {
             let place = of % known.len();
-            change(client, &known[place], validates, deletes).await?;
-            if deletes {
+            change(client, &known[place], validates, deletes_after).await?;
+            if deletes_after.is_some() {
                 known.swap_remove(place);
             }
         }
@@ -129,7 +129,7 @@ async fn change(
     client: &mut Client,
     known: &Known,
     validates: Option<Value>,
-    deletes: bool,
+    deletes_after: Option<u64>,
 ) -> Result<()> {
     let call = |operation, body: Value| Planned {
         operation,
@@ -147,7 +147,8 @@ async fn change(
         }
     };
     let deleting = async {
-        if deletes {
+        if let Some(pause) = deletes_after {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
             second.insist(&delete).await?;
         }
         Ok(())
@@ -167,17 +168,18 @@ fn action(client: usize, number: usize, random: &mut Random) -> Action {
         70..=79 => Action::Change {
             of,
             validates: Some(json!({"fresh": true, "wait_seconds": random.pick(&[0, 0, 3])})),
-            deletes: false,
+            deletes_after: None,
         },
-        80..=83 => Action::Change {
+        80..=82 => Action::Change {
             of,
             validates: None,
-            deletes: true,
+            deletes_after: Some(0),
         },
-        84..=86 => Action::Change {
+        // Also while a call to a slow gateway is open.
+        83..=89 => Action::Change {
             of,
             validates: Some(json!({"fresh": true, "wait_seconds": 0})),
-            deletes: true,
+            deletes_after: Some(random.pick(&[0, 500, 1_000, 2_000])),
         },
         _ => Action::List { of },
     }

@@ -18,7 +18,11 @@ const MUTANTS: [(&str, &str, &[&str]); 14] = [
     ("no-recovery", "lost-responses", &["rupees-per-validation"]),
     ("no-flag", "setu", &["rupees-per-validation"]),
     ("new-reference", "lost-responses", &["rupee-has-attempt"]),
-    ("revived-account", "worker-kill", &["deleted-stays-deleted"]),
+    (
+        "revived-account",
+        "lost-responses",
+        &["deleted-stays-deleted"],
+    ),
     ("lost-event", "worker-kill", &["versions-grow-by-one"]),
     ("lost-record", "worker-kill", &["same-key-same-reply"]),
     ("eager-cursor", "idle-transaction", &["cursor-complete"]),
