@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use chrono::TimeDelta;
 use diesel::PgConnection;
 use khata_crypto::{Keyring, Purpose};
+use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::mutants::{self, Mutant};
 use khata_domain::{AccountId, MerchantId};
 use khata_store::accounts::{self, AccountRow};
@@ -307,6 +308,7 @@ impl Idempotent {
         let (recorded, metadata) = RecordedReply::split(form, accounts)?;
         let sealed = self.encrypt(call, &recorded.to_bytes());
         let (owned, own) = (call.clone(), sealed.clone());
+        failpoints::pass(Failpoint::REPLY_BEFORE_RECORD).await;
         let first = self.database.read("record reply", move |connection| {
             records::add_reply(connection, &owned, &own)
         });
