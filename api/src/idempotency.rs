@@ -314,11 +314,12 @@ impl Idempotent {
         });
         match first.await {
             Ok(Some(first)) if first != sealed => Ok(reply::ok(self.body_of(call, &first).await?)),
-            // Without a record the work is done all the same, so reply; the next call with this key replies again.
-            Ok(_) | Err(_) => {
+            Ok(_) => {
                 let metadata: Vec<_> = metadata.iter().collect();
                 Ok(reply::ok(recorded.body(&metadata)?))
             }
+            // The work is done. A reply without a record would differ from that of a repetition.
+            Err(_) => Err(ApiError::Unknown),
         }
     }
 
