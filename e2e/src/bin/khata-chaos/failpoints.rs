@@ -152,7 +152,7 @@ async fn try_cells(row: &Row, seed: u64, tried: &mut Vec<Tried>) -> Result<Strin
         let has_failed = result.is_err();
         tried.push(Tried { cell, result });
         if has_failed {
-            // The next cells would meet what this one left. The history tells more about it.
+            // The next cells would meet the rest of this one.
             break;
         }
     }

@@ -222,7 +222,7 @@ impl Trial<'_> {
     }
 }
 
-/// Returns the file that tells the process that its connection is lost.
+/// Returns the file for which the process waits: its connection is lost.
 fn lost_file(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".lost");

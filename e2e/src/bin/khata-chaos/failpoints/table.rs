@@ -5,7 +5,7 @@ use khata_e2e::{Sandbox, SandboxGateway};
 
 use crate::run::Run;
 
-/// What happens at a point.
+/// The failure of a process at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// The process ends at once, and another one starts.
@@ -54,7 +54,7 @@ pub(super) enum Link {
     Receivers,
 }
 
-/// What leads an account to the point, beside the calls of every cell.
+/// The condition in which an account gets to the point, beside the calls of every cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Load {
     Usual,
