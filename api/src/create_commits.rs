@@ -36,6 +36,9 @@ const HEAVY_BATCH: Weight = Weight {
     rows: MAX_BATCH,
     bytes: 64 * 1024,
 };
+/// Rows of a busy merchant in a transaction for which another merchant waits: the other one then waits for little more than the
+/// transaction before.
+const BESIDE_OTHERS: usize = 16;
 /// Calls in one batch from which on the lane counts as busy.
 const BUSY_BATCH: usize = 8;
 /// How long a busy lane waits for more calls: fewer, larger transactions take less time than they wait.
@@ -67,7 +70,8 @@ impl Creates {
     ) -> std::io::Result<(Self, [JoinHandle<()>; 2])> {
         let start = |name: &str, batch| {
             let work = CreateCommits(Arc::clone(metrics));
-            Lane::start_with(name, pool.clone(), work, COMMIT_TIME_LIMIT, batch)
+            let pool = pool.clone();
+            Lane::start_with(name, pool, work, COMMIT_TIME_LIMIT, batch, BESIDE_OTHERS)
         };
         let (light, light_thread) = start("creates", LIGHT_BATCH)?;
         let (heavy, heavy_thread) = start("heavy-creates", HEAVY_BATCH)?;

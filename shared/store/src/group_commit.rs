@@ -153,18 +153,20 @@ impl<C: Commit> Lane<C> {
         work: C,
         timeout: Duration,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        Self::start_with(name, pool, work, timeout, Weight::BATCH)
+        Self::start_with(name, pool, work, timeout, Weight::BATCH, MAX_BATCH)
     }
 
-    /// Like [`Self::start`], with batches of at most this weight.
+    /// Like [`Self::start`], with batches of at most this weight. After each merchant had its turn, a merchant adds at most
+    /// `beside_others` rows to a batch for which callers of others wait.
     pub fn start_with(
         name: &str,
         pool: Pool,
         work: C,
         timeout: Duration,
         batch: Weight,
+        beside_others: usize,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let submissions = Submissions::new(batch);
+        let submissions = Submissions::new(batch, beside_others);
         let commit_begun = CommitBegun::default();
         let worker = Worker {
             pool,

@@ -46,9 +46,9 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<Fairness> {
     println!("Registering {MERCHANTS} more merchants …");
     let keys = create_merchants()?;
     let (few, thousand) = keys.split_at(2);
-    let mut single = Load::new(api_url, &few[..1], 1)?;
-    let mut of_one = Load::new(api_url, &few[1..], CUSTOMERS)?;
-    let mut of_many = Load::new(api_url, thousand, CUSTOMERS)?;
+    let mut single = Load::new(api_url, &few[..1], 1)?.at_dummy();
+    let mut of_one = Load::new(api_url, &few[1..], CUSTOMERS)?.at_dummy();
+    let mut of_many = Load::new(api_url, thousand, CUSTOMERS)?.at_dummy();
     for load in [&mut of_one, &mut of_many] {
         load.one_each(CUSTOMERS).await?;
         postgres.wait_until_final(DRAIN)?;

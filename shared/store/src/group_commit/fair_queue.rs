@@ -66,6 +66,8 @@ impl Weight {
 pub(super) struct FairQueue<R> {
     /// Maximum of a batch.
     batch: Weight,
+    /// Rows that a merchant may add, after its turn, to a batch for which callers of other merchants wait.
+    beside_others: usize,
     /// Only merchants with a request.
     merchants: HashMap<MerchantId, OfMerchant<R>>,
     /// Merchants in the order of their next turns.
@@ -81,10 +83,12 @@ struct OfMerchant<R> {
 }
 
 impl<R> FairQueue<R> {
-    /// Makes an empty queue with batches of at most this weight.
-    pub(super) fn new(batch: Weight) -> Self {
+    /// Makes an empty queue with batches of at most this weight, and after its turn at most `beside_others` rows of each merchant if
+    /// callers of others wait for the batch.
+    pub(super) fn new(batch: Weight, beside_others: usize) -> Self {
         Self {
             batch,
+            beside_others,
             merchants: HashMap::new(),
             next: VecDeque::new(),
             served: VecDeque::new(),
@@ -94,7 +98,7 @@ impl<R> FairQueue<R> {
 
     /// Takes all requests out.
     pub(super) fn take_all(&mut self) -> Self {
-        mem::replace(self, Self::new(self.batch))
+        mem::replace(self, Self::new(self.batch, self.beside_others))
     }
 
     /// Adds a request, or returns it if its merchant has too much in the queue. The first request of a merchant always enters,
@@ -141,13 +145,17 @@ impl<R> FairQueue<R> {
     /// Takes the next batch, of at most this many rows, without requests whose callers have gone.
     pub(super) fn take_batch(&mut self, rows: usize, waits: impl Fn(&R) -> bool) -> Vec<R> {
         let rows = rows.min(self.batch.rows);
-        let limit = Weight { rows, ..self.batch };
+        let mut limit = Weight { rows, ..self.batch };
         self.next.append(&mut self.served);
         let (mut batch, mut weight) = (Vec::new(), Weight::default());
         let mut had_each_a_turn = false;
         while weight.rows < limit.rows {
             if self.next.is_empty() {
                 mem::swap(&mut self.next, &mut self.served);
+                if !had_each_a_turn && batch.len() > 1 {
+                    let added = self.next.len().saturating_mul(self.beside_others);
+                    limit.rows = limit.rows.min(weight.rows.saturating_add(added));
+                }
                 had_each_a_turn = true;
             }
             let Some(merchant) = self.next.pop_front() else {
@@ -216,7 +224,7 @@ mod tests {
     impl Test {
         fn new(merchants: usize) -> Self {
             Self {
-                queue: FairQueue::new(Weight::BATCH),
+                queue: FairQueue::new(Weight::BATCH, MAX_BATCH),
                 merchants: (0..merchants).map(|_| MerchantId::new()).collect(),
             }
         }
@@ -274,6 +282,23 @@ mod tests {
         assert!(test.push((1, 0), 1, 100));
         assert_eq!(test.take(), [(1, 0)]);
         assert_eq!(test.take(), [(0, 1)]);
+    }
+
+    #[test]
+    fn a_merchant_adds_few_rows_to_a_batch_for_which_another_one_waits() {
+        let mut test = Test::new(3);
+        test.queue.beside_others = 3;
+        test.push_all(many(0, 20));
+        assert_eq!(test.queue.take_batch(7, |_| true).len(), 7, "alone");
+        test.push_all(many(1, 1));
+        assert_eq!(test.take(), [(1, 0), (0, 7), (0, 8), (0, 9), (0, 10)]);
+        test.push_all(many(1, 9).chain(many(2, 1)));
+        assert_eq!(test.take().len(), 3 + 2 * 3, "two merchants have more");
+        assert!(test.push((2, 1), MAX_BATCH, 0));
+        assert_eq!(test.take(), [(2, 1)], "a heavy request leaves no room");
+        test.push_all(many(2, 1));
+        while !test.take().is_empty() {}
+        assert!(test.queue.merchants.is_empty());
     }
 
     #[test]

@@ -64,9 +64,9 @@ struct Queue<R, O> {
 }
 
 impl<R, O> Submissions<R, O> {
-    pub(super) fn new(batch: Weight) -> Arc<Self> {
+    pub(super) fn new(batch: Weight, beside_others: usize) -> Arc<Self> {
         let queue = Queue {
-            waiting: FairQueue::new(batch),
+            waiting: FairQueue::new(batch, beside_others),
             sleeps: false,
             is_closed: false,
             has_ended: false,
