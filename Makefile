@@ -7,7 +7,7 @@ LOCAL := $(or $(KHATA_LOCAL_DIR),.local)
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test model name-match fuzz bench bench-collector chaos soak mutants status clean-local image image-test sbom lists compose-check k8s-check
+.PHONY: help up down demo test model name-match fuzz bench bench-collector chaos soak mutants failpoints status clean-local image image-test sbom lists compose-check k8s-check
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,10 +52,16 @@ chaos: ## Produce faults, all or SCENARIO=… SEED=…, and check that Khata kee
 soak: ## Produce faults for HOURS=…, with new seeds
 	@$(call chaos,--soak $(or $(HOURS),1))
 
-mutants: export CARGO_TARGET_DIR := $(PROGRAMS)/mutants
+# $(call with_mutants,ARGUMENTS): khata-chaos with programs that have deliberate faults and failpoints.
+with_mutants = cargo build --quiet --workspace --bins --features khata-domain/mutants && \
+    KHATA_SKIP_BUILD=1 $(subst $(PROGRAMS)/debug,$(PROGRAMS)/mutants/debug,$(call chaos,$(1)))
+
+mutants failpoints: export CARGO_TARGET_DIR := $(PROGRAMS)/mutants
 mutants: ## Build Khata with deliberate faults, all or SCENARIO=…, and check that each is found
-	@cargo build --quiet --workspace --bins --features khata-domain/mutants
-	@KHATA_SKIP_BUILD=1 $(subst $(PROGRAMS)/debug,$(PROGRAMS)/mutants/debug,$(call chaos,--mutants))
+	@$(call with_mutants,--mutants)
+
+failpoints: ## Stop, pause and cut off processes at the points of an account's way, all or POINT=…
+	@$(call with_mutants,--failpoints $(POINT))
 
 status: ## List the processes with their ports and log files
 	@$(STACK) status

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use diesel::{PgConnection, QueryResult};
 use khata_domain::backoff::Backoff;
+use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::{AccountId, MerchantId};
 use khata_store::Pool;
 use khata_store::accounts::{self, CreateAccounts, Created, CreatedAccount};
@@ -126,6 +127,7 @@ impl Commit for CreateCommits {
 
     fn committed(&self, calls: &[Arc<CreateCall>], took: Duration) {
         self.0.committed(calls.len(), took);
+        failpoints::pass_blocking(Failpoint::CREATE_AFTER_COMMIT);
     }
 
     fn commit(
@@ -145,6 +147,7 @@ impl Commit for CreateCommits {
                 .collect())
         };
         idempotency::execute(connection, calls, |call| call.idempotent.call(), work)
+            .inspect(|_| failpoints::pass_blocking(Failpoint::CREATE_BEFORE_COMMIT))
     }
 }
 

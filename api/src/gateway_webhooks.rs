@@ -9,6 +9,7 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::Utc;
 use khata_crypto::Purpose;
+use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::ids::AttemptReference;
 use khata_domain::{Gateway, GatewayAccountId};
 use khata_gateways::{AttemptName, WebhookError, WebhookMessage, WebhookRequest};
@@ -241,16 +242,14 @@ async fn store(
         .of(key.merchant)
         .write("insert notice", move |connection| {
             let sealed = sealed.as_deref();
-            Ok(gateway_webhooks::receive(
-                connection,
-                &attempt,
-                &digest,
-                sealed,
-                &not_understood,
-            )?)
+            let received =
+                gateway_webhooks::receive(connection, &attempt, &digest, sealed, &not_understood)?;
+            failpoints::pass_blocking(Failpoint::GATEWAY_WEBHOOK_BEFORE_COMMIT);
+            Ok(received)
         })
         .instrument(span)
         .await?;
+    failpoints::pass(Failpoint::GATEWAY_WEBHOOK_AFTER_COMMIT).await;
     info!(
         merchant_id = %key.merchant, validation_id = %validation, gateway = account.gateway.name(), ?received,
         "gateway webhook stored"

@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use chrono::TimeDelta;
 use diesel::PgConnection;
 use khata_crypto::{Keyring, Purpose};
+use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::mutants::{self, Mutant};
 use khata_domain::{AccountId, MerchantId};
 use khata_store::accounts::{self, AccountRow};
@@ -307,16 +308,18 @@ impl Idempotent {
         let (recorded, metadata) = RecordedReply::split(form, accounts)?;
         let sealed = self.encrypt(call, &recorded.to_bytes());
         let (owned, own) = (call.clone(), sealed.clone());
+        failpoints::pass(Failpoint::REPLY_BEFORE_RECORD).await;
         let first = self.database.read("record reply", move |connection| {
             records::add_reply(connection, &owned, &own)
         });
         match first.await {
             Ok(Some(first)) if first != sealed => Ok(reply::ok(self.body_of(call, &first).await?)),
-            // Without a record the work is done all the same, so reply; the next call with this key replies again.
-            Ok(_) | Err(_) => {
+            Ok(_) => {
                 let metadata: Vec<_> = metadata.iter().collect();
                 Ok(reply::ok(recorded.body(&metadata)?))
             }
+            // The work is done. A reply without a record would differ from that of a repetition.
+            Err(_) => Err(ApiError::Unknown),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use khata_domain::attempt::{Attempt, CallKind, CallResult, NextAction};
+use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::mutants::{self, Mutant};
 use khata_domain::validation::{AttemptContext, Decision, FailureCode, decide};
 use khata_domain::{CallFailure, Consent, Details, GatewayResponse};
@@ -86,11 +87,18 @@ impl OpenAttempt<'_> {
         let verified = match action {
             NextAction::UseWebhook(response) => return (CallKind::Lookup, Ok(*response)),
             NextAction::Poll => {
+                failpoints::pass(Failpoint::LOOKUP_BEFORE_REQUEST).await;
                 let found = connector.lookup(&call, reference).await;
+                failpoints::pass(Failpoint::LOOKUP_AFTER_RESPONSE).await;
                 let found = found.and_then(|found| found.ok_or(CallFailure::NotReceived));
                 return (CallKind::Lookup, found);
             }
-            NextAction::Verify => connector.verify(&call).instrument(verify_span()).await,
+            NextAction::Verify => {
+                failpoints::pass(Failpoint::CALL_BEFORE_REQUEST).await;
+                let verified = connector.verify(&call).instrument(verify_span()).await;
+                failpoints::pass(Failpoint::CALL_AFTER_RESPONSE).await;
+                verified
+            }
             NextAction::VerifyAgain => {
                 let other =
                     mutants::is_on(Mutant::NewReference).then(|| format!("{}r", call.reference));
@@ -98,8 +106,11 @@ impl OpenAttempt<'_> {
                     reference: other.as_deref().unwrap_or(call.reference),
                     ..call
                 };
+                failpoints::pass(Failpoint::REPEAT_BEFORE_REQUEST).await;
                 let verify = connector.verify_again(&call);
-                verify.instrument(verify_span()).await
+                let verified = verify.instrument(verify_span()).await;
+                failpoints::pass(Failpoint::REPEAT_AFTER_RESPONSE).await;
+                verified
             }
         };
         (CallKind::Verify, verified)

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::circuit::CircuitState;
+use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::gateway::GatewayKey;
 use khata_domain::plan::{
     CallAgain, ClaimedValidation, Plan, PlanInput, Planned, RateBudgets, plan,
@@ -51,6 +52,20 @@ pub(crate) enum Request {
     /// that a caller waits for.
     ClaimNext(GatewayKey, Urgency),
     Settle(Box<Settlement>),
+}
+
+/// Passes the first point if a settlement leaves a validation open after a call, and the second one if a settlement completes one.
+fn pass_settlements(requests: &[Request], pending: Failpoint, outcome: Failpoint) {
+    for request in requests {
+        let Request::Settle(settlement) = request else {
+            continue;
+        };
+        match settlement.next {
+            Next::Wait { .. } if settlement.attempt.is_some() => failpoints::pass_blocking(pending),
+            Next::Wait { .. } => {}
+            Next::Complete { .. } => failpoints::pass_blocking(outcome),
+        }
+    }
 }
 
 /// The result of a request.
@@ -137,6 +152,11 @@ impl Commit for ClaimsAndSettles {
         let claims = requests.iter().filter(is_claim).count();
         self.metrics
             .committed(claims, requests.len() - claims, took);
+        pass_settlements(
+            requests,
+            Failpoint::PENDING_AFTER_COMMIT,
+            Failpoint::OUTCOME_AFTER_COMMIT,
+        );
     }
 
     fn commit(
@@ -154,6 +174,14 @@ impl Commit for ClaimsAndSettles {
         }
         let settled = validations::settle(connection, &settlements)?;
         let (mut work, more) = self.claim(connection, &mut keys, &next)?;
+        pass_settlements(
+            requests,
+            Failpoint::PENDING_BEFORE_COMMIT,
+            Failpoint::OUTCOME_BEFORE_COMMIT,
+        );
+        if !work.is_empty() {
+            failpoints::pass_blocking(Failpoint::CLAIM_BEFORE_COMMIT);
+        }
         let result = |request: &Request| match request {
             Request::Settle(settlement) => {
                 let settled = settled.iter().find(|settled| settled.key == settlement.key);

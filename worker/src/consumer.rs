@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use khata_config::shutdown::Shutdown;
+use khata_domain::failpoints::{self, Failpoint};
 use khata_queue::{Broker, RECONNECT, Wakeup};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions};
@@ -156,8 +157,10 @@ impl MessageConsumer {
             // Ends when each validation has dropped its sender. The broker delivers a message again of which not every
             // validation was begun.
             if claimed.recv().await.is_none() {
+                failpoints::pass(Failpoint::MESSAGE_BEFORE_ACK).await;
                 // If the acknowledgement is lost, the message comes again and its validations are not due any more.
                 let _ = acker.ack(BasicAckOptions::default()).await;
+                failpoints::pass(Failpoint::MESSAGE_AFTER_ACK).await;
             }
         });
     }

@@ -12,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::OptionFuture;
 use khata_domain::attempt::{AttemptState, CallKind, NextAction};
 use khata_domain::backoff::Backoff;
+use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::gateway::GatewayKey;
 use khata_domain::plan::Plan;
 use khata_domain::score::Bank;
@@ -198,6 +199,7 @@ impl ValidationProcessor {
             self.load.queue_next_at(Urgency::Other, gateway);
         }
         let work = work?;
+        failpoints::pass(Failpoint::CLAIM_AFTER_COMMIT).await;
         self.metrics.claimed(ClaimResult::Claimed);
         Some(Held {
             work,
@@ -211,6 +213,7 @@ impl ValidationProcessor {
         let claim = self.lane.submit(Request::Claim(wakeup.key));
         match claim.instrument(span).await {
             Ok(CommitResult::Claimed(Some(work))) => {
+                failpoints::pass(Failpoint::CLAIM_AFTER_COMMIT).await;
                 self.metrics.claimed(ClaimResult::Claimed);
                 // The call that stored the account, or the validation, wrote an event.
                 self.deliveries.may_have_deliveries(wakeup.key.merchant);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use khata_config::shutdown::Shutdown;
 use khata_domain::ValidationState;
+use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::gateway::GatewayKey;
 use khata_domain::mutants::{self, Mutant};
 use khata_queue::{Broker, BrokerError, Publisher, RECONNECT, Wakeup};
@@ -279,6 +280,9 @@ impl Scheduler {
         let taken = taken.map_err(anyhow::Error::from).flatten();
         let (taken, turns, listed) = taken.map_err(RoundError::Database)?;
         due.turns = turns;
+        if !taken.rows.is_empty() {
+            failpoints::pass(Failpoint::SCHEDULE_AFTER_COMMIT).await;
+        }
         if is_first {
             due.queues.read_at = Some(Instant::now());
             self.continue_queues(&listed, &mut due.queues);

@@ -7,6 +7,7 @@ use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use futures_util::future::{OptionFuture, join_all};
 use khata_crypto::{Keyring, Purpose};
+use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::ids::CustomerRef;
 use khata_domain::{AccountId, CustomerId, MerchantId, ValidationId, ValidationKey};
 use khata_store::accounts::{
@@ -106,6 +107,7 @@ pub(crate) async fn create_accounts(
         Written::Created(rows) => return reply_again(&new.request, form, &rows),
         earlier @ Written::Reply(_) => return earlier.into_reply(),
     };
+    failpoints::pass(Failpoint::CREATE_BEFORE_PUBLISH).await;
     let stored = announce(context, &new, created)?;
     let large = read_large(context, &stored.accounts, begun + REPLY_WITHIN).await?;
     let mut accounts = new.present(&stored, large)?;

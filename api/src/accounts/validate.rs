@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use diesel::PgConnection;
 use futures_util::future::OptionFuture;
 use khata_domain::ValidationKey;
+use khata_domain::failpoints::{self, Failpoint};
 use khata_store::accounts::{self, Revalidation, ValidateAgain};
 use khata_store::idempotency::ReplyForm;
 
@@ -77,6 +78,7 @@ pub(crate) async fn validate_account(
         tokio::time::sleep(pause).await;
         tries += 1;
     };
+    failpoints::pass(Failpoint::VALIDATE_AFTER_COMMIT).await;
     let (row, outcome) = match written {
         Written::Done(Revalidation::Started {
             row,
@@ -116,6 +118,7 @@ async fn store(
                 // A call that does not wait also records its reply later: the reply is rendered after the commit.
                 let wait = again.terms.awaited.unwrap_or(TimeDelta::zero());
                 let record = idempotent.waiting(vec![again.account], form, wait);
+                failpoints::pass_blocking(Failpoint::VALIDATE_BEFORE_COMMIT);
                 Ok((done, record))
             }
             Revalidation::Busy => Ok((Revalidation::Busy, None)),

@@ -17,13 +17,24 @@ impl TestStack {
         self.start_api_of(None).await
     }
 
+    /// Starts another `khata-api` with these further settings; returns when it listens.
+    pub async fn start_api_with(&mut self, more: &[(&str, &str)]) -> anyhow::Result<&Service> {
+        self.start_api_as(None, settings(more)).await
+    }
+
     /// Starts the `khata-api` of another release, found in this folder.
     pub async fn start_api_of(&mut self, release: Option<&Path>) -> anyhow::Result<&Service> {
+        self.start_api_as(release, Settings::new()).await
+    }
+
+    async fn start_api_as(
+        &mut self,
+        release: Option<&Path>,
+        more: Settings,
+    ) -> anyhow::Result<&Service> {
         let program = program_in(release, "khata-api")?;
-        let (own, stem) = (
-            self.service_settings("khata_api"),
-            self.next_stem("khata-api"),
-        );
+        let own = [self.service_settings("khata_api"), more].concat();
+        let stem = self.next_stem("khata-api");
         let service = Service::start_api(&program, own, &stem).await?;
         if self.apis.is_empty() {
             self.api.url.clone_from(&service.url);
@@ -37,12 +48,26 @@ impl TestStack {
         self.start_worker_of(None).await
     }
 
+    /// Starts another `khata-worker` with these further settings; returns when it listens.
+    pub async fn start_worker_with(&mut self, more: &[(&str, &str)]) -> anyhow::Result<&Service> {
+        self.start_worker_as(None, settings(more)).await
+    }
+
     /// Starts the `khata-worker` of another release, found in this folder.
     pub async fn start_worker_of(&mut self, release: Option<&Path>) -> anyhow::Result<&Service> {
+        self.start_worker_as(release, Settings::new()).await
+    }
+
+    async fn start_worker_as(
+        &mut self,
+        release: Option<&Path>,
+        more: Settings,
+    ) -> anyhow::Result<&Service> {
         let program = program_in(release, "khata-worker")?;
         let own = [
             self.service_settings("khata_worker"),
             self.worker_settings.clone(),
+            more,
         ]
         .concat();
         let stem = self.next_stem("khata-worker");

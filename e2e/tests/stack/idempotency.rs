@@ -313,6 +313,38 @@ async fn a_call_that_died_while_waiting_is_completed_by_its_repetition() -> Resu
 }
 
 #[tokio::test]
+async fn a_reply_that_cannot_be_recorded_is_not_sent() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let api = &stack.api;
+    let form = bank("026291800001191", IFSC);
+    let created = post(api, &accounts(CUSTOMER), "create", &form)
+        .await?
+        .account()?;
+    let id = text(&created, "/id");
+    let path = format!("/customers/{CUSTOMER}/customer-accounts/{id}/validate");
+    let validate = || post(api, &path, "validate", &[("wait_seconds", "0")]);
+    stack.database.execute(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise 'refused'; end $$;
+         create trigger refuse before update on idempotency_records for each row execute function refuse()",
+    )?;
+    let lost = validate().await?.expect_status(503)?;
+    let message = text(&lost.json(), "/error_info/developer_message").to_owned();
+    assert!(message.contains("may have been stored"), "{message}");
+    stack
+        .database
+        .execute("drop trigger refuse on idempotency_records")?;
+    let first = eventually(TIMEOUT, "the reply of a repetition", async || {
+        let reply = validate().await?;
+        anyhow::Ok((reply.status == 200).then_some(reply))
+    })
+    .await?;
+    let again = validate().await?.expect_status(200)?;
+    assert_eq!(again.text, first.text);
+    assert_eq!(again.header(REPLAYED), Some("true"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn work_and_idempotency_record_are_stored_in_one_transaction() -> Result<()> {
     let stack = TestStack::start(Setup {
         apis: 1,

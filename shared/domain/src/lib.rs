@@ -17,6 +17,8 @@ pub mod backoff;
 pub mod circuit;
 mod decay;
 pub mod events;
+#[doc(hidden)]
+pub mod failpoints;
 mod fields;
 pub mod gateway;
 pub mod ids;

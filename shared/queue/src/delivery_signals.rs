@@ -20,6 +20,7 @@ use super::broker::{Broker, RECONNECT};
 use super::message::DueDeliveries;
 use super::publisher::{BrokerError, within};
 use khata_domain::MerchantId;
+use khata_domain::failpoints::{self, Failpoint};
 
 /// Signals that wait in the queue of a worker; of more, the broker drops the oldest.
 const MAX_WAITING: i32 = 1_000;
@@ -133,6 +134,7 @@ async fn publish(
 ) -> Result<(), BrokerError> {
     let properties = BasicProperties::default().with_content_type("application/json".into());
     within(async {
+        failpoints::pass(Failpoint::SIGNAL_BEFORE_PUBLISH).await;
         channel
             .basic_publish(
                 exchange.into(),

@@ -9,6 +9,7 @@ use tracing::Span;
 
 use super::broker::Broker;
 use super::message::{Wakeup, encode};
+use khata_domain::failpoints::{self, Failpoint};
 use khata_telemetry as telemetry;
 
 /// Maximum wait for the broker's confirm, and for a connection.
@@ -143,6 +144,7 @@ impl Publisher {
             .with_message_id(message_id.into())
             .with_delivery_mode(PERSISTENT);
         within(async {
+            failpoints::pass(Failpoint::WAKEUP_BEFORE_PUBLISH).await;
             let confirm = channel
                 .basic_publish(
                     "".into(),
@@ -154,8 +156,10 @@ impl Publisher {
                     body,
                     properties,
                 )
-                .await?
                 .await?;
+            failpoints::pass(Failpoint::WAKEUP_BEFORE_CONFIRM).await;
+            let confirm = confirm.await?;
+            failpoints::pass(Failpoint::WAKEUP_AFTER_CONFIRM).await;
             match confirm {
                 Confirmation::Ack(None) => Ok(()),
                 _ => Err(BrokerError::Rejected),

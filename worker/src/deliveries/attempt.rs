@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use khata_crypto::{Keyring, Purpose};
 use khata_domain::backoff::Backoff;
 use khata_domain::events::{DeliveryState, DisabledBy};
+use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::mutants::{self, Mutant};
 use khata_store::group_commit::{BatchError, Lane};
 use khata_store::webhooks::{Attempted, NO_BODY, StartedDelivery};
@@ -142,10 +143,12 @@ impl Attempts {
             secrets: &sender.secrets,
             credentials: sender.credentials.as_ref(),
         };
+        failpoints::pass(Failpoint::DELIVERY_BEFORE_REQUEST).await;
         let began = Instant::now();
         let url = account_url.as_ref().unwrap_or(&sender.url);
         let result = self.client.send(url, &request).await;
         let latency = began.elapsed();
+        failpoints::pass(Failpoint::DELIVERY_AFTER_REPLY).await;
         let (reply, failure) = match result {
             Ok(reply) => {
                 let failure = reply.failure();
@@ -270,6 +273,7 @@ impl Attempts {
             let span = telemetry::database("settle delivery");
             match self.lane.submit(request).instrument(span).await {
                 Ok(CommitResult::Settled(settled)) => {
+                    failpoints::pass(Failpoint::DELIVERY_AFTER_COMMIT).await;
                     slot.settled.is_stored = true;
                     slot.settled.has_successor =
                         settled.is_some_and(|settled| settled.has_successor);

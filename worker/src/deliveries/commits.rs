@@ -7,6 +7,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::{PgConnection, QueryResult};
 use khata_domain::MerchantId;
 use khata_domain::events::{DisabledBy, EndpointId, EndpointKey};
+use khata_domain::failpoints::{self, Failpoint};
 use khata_store::events;
 use khata_store::group_commit::{Commit, MAX_BATCH, Weight};
 use khata_store::webhooks::{
@@ -43,6 +44,13 @@ pub(crate) enum CommitResult {
     Owns(Box<Ownership>),
     /// Whether the endpoint was enabled.
     Disabled(bool),
+}
+
+impl CommitResult {
+    /// Whether this is a claim that begins attempts.
+    pub(super) fn has_claimed(&self) -> bool {
+        matches!(self, Self::Claimed(started) if !started.is_empty())
+    }
 }
 
 /// The endpoints that a worker wants to own.
@@ -146,6 +154,12 @@ impl Commit for DeliveryCommits {
                 }
                 Request::Claim(wanted) => CommitResult::Claimed(self.claim(connection, wanted)?),
             });
+        }
+        if !results.is_empty() {
+            failpoints::pass_blocking(Failpoint::DELIVERY_BEFORE_COMMIT);
+        }
+        if outputs.iter().any(CommitResult::has_claimed) {
+            failpoints::pass_blocking(Failpoint::DELIVERY_CLAIM_BEFORE_COMMIT);
         }
         Ok(outputs)
     }

@@ -9,6 +9,7 @@ use futures_util::future::OptionFuture;
 use khata_config::shutdown::Shutdown;
 use khata_domain::MerchantId;
 use khata_domain::events::EndpointKey;
+use khata_domain::failpoints::{self, Failpoint};
 use khata_store::group_commit::{BatchError, Lane};
 use khata_store::webhooks::{Endpoint, Wanted};
 use tokio::sync::mpsc;
@@ -175,7 +176,11 @@ impl Deliverer {
         let lane = self.lane.clone();
         tokio::spawn(async move {
             let until = Instant::now() + COMMIT_TIMEOUT;
-            lane.submit_until(request, until).await
+            let committed = lane.submit_until(request, until).await;
+            if committed.as_ref().is_ok_and(CommitResult::has_claimed) {
+                failpoints::pass(Failpoint::DELIVERY_CLAIM_AFTER_COMMIT).await;
+            }
+            committed
         })
     }
 

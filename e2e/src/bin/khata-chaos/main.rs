@@ -1,8 +1,9 @@
-//! `khata-chaos [--seed SEED] [--soak HOURS | --mutants] [SCENARIO]…`: produces faults and checks that Khata keeps its promises; all
-//! scenarios but the long ones once if none is named. Scenarios under load write a history, which `khata-check` judges
+//! `khata-chaos [--seed SEED] [--soak HOURS | --mutants | --failpoints] [SCENARIO]…`: produces faults and checks that Khata keeps its
+//! promises; all scenarios but the long ones once if none is named. Scenarios under load write a history, which `khata-check` judges
 //! (docs/proof.md); the others produce one fault or one overload each and check its figures. `make chaos` and `make soak` run it.
 
 mod client;
+mod failpoints;
 mod fairness;
 mod faults;
 mod history;
@@ -28,6 +29,8 @@ struct Arguments {
     soak: Option<Duration>,
     /// The scenarios are deliberate faults of Khata, which must be found.
     mutants: bool,
+    /// The scenarios are points at which a process fails.
+    failpoints: bool,
     scenarios: Vec<String>,
 }
 
@@ -37,6 +40,7 @@ impl Arguments {
             seed: history::now() % 1_000_000,
             soak: None,
             mutants: false,
+            failpoints: false,
             scenarios: Vec::new(),
         };
         let mut given = std::env::args().skip(1);
@@ -52,6 +56,7 @@ impl Arguments {
                     parsed.soak = Some(Duration::try_from_secs_f64(hours * 3_600.0)?);
                 }
                 "--mutants" => parsed.mutants = true,
+                "--failpoints" => parsed.failpoints = true,
                 name if parsed.names().contains(&name)
                     || scenarios::long_names().contains(&name) =>
                 {
@@ -75,7 +80,9 @@ impl Arguments {
 
     /// Returns the names that may be given.
     fn names(&self) -> Vec<&'static str> {
-        if self.mutants {
+        if self.failpoints {
+            failpoints::names()
+        } else if self.mutants {
             mutants::names()
         } else {
             scenarios::names()
@@ -92,6 +99,10 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if arguments.failpoints {
+        let (points, seed) = (&arguments.scenarios, arguments.seed);
+        return tokio::task::block_in_place(|| failpoints::run(points, seed));
+    }
     let began = Instant::now();
     let mut runs = Vec::new();
     let mut seed = arguments.seed;

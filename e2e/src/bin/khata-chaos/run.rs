@@ -46,6 +46,14 @@ pub(crate) struct Start {
     pub(crate) mutant: Option<&'static str>,
 }
 
+/// Numbers of the processes and clients with which a run starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    pub(crate) apis: usize,
+    pub(crate) workers: usize,
+    pub(crate) clients: usize,
+}
+
 /// A stack under load.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -80,9 +88,19 @@ impl Run {
     /// Starts two `khata-api` and two `khata-worker` processes behind proxies, two receivers of webhooks, the reader of the
     /// cursor, and the clients.
     pub(crate) async fn start(start: Start) -> Result<Self> {
+        let size = Size {
+            apis: 2,
+            workers: 2,
+            clients: CLIENTS,
+        };
+        Self::start_with(start, size).await
+    }
+
+    /// Starts as many processes and clients behind proxies, two receivers of webhooks, and the reader of the cursor.
+    pub(crate) async fn start_with(start: Start, size: Size) -> Result<Self> {
         let setup = Setup {
             workers: 0,
-            apis: 2,
+            apis: size.apis,
             proxies: true,
             sandbox_seed: Some(start.seed),
             service_settings: match start.mutant {
@@ -100,7 +118,7 @@ impl Run {
                 "all_delivered": start.mutant.is_none()}),
         )?;
         set_gateways(&stack, start.gateways)?;
-        for _ in 0..2 {
+        for _ in 0..size.workers {
             let url = stack.start_worker().await?.url.clone();
             stack.wait_until_ready(&url).await?;
         }
@@ -114,7 +132,7 @@ impl Run {
         let reader = Client::new(&target, &history, 0);
         let reader = tokio::spawn(read_events(reader, Arc::clone(&is_over)));
         let is_enough = Arc::new(AtomicBool::new(false));
-        let clients = (0..CLIENTS).map(|number| {
+        let clients = (0..size.clients).map(|number| {
             let random = Random::of(start.seed, 1 + number as u64);
             let client = Client::new(&target, &history, number);
             tokio::spawn(load::run(number, client, random, Arc::clone(&is_enough)))
@@ -177,7 +195,8 @@ impl Run {
         Err(Error::msg(failures.join("; ")))
     }
 
-    async fn drain(&self) -> Result<()> {
+    /// Waits until all validations are completed and all deliveries have ended.
+    pub(crate) async fn drain(&self) -> Result<()> {
         let database = &self.stack.database;
         let open = "select (select count(*) from validations where completed_at is null)
             + (select count(*) from webhook_deliveries where state = 'OPEN')";

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::column::row;
 use crate::statement::{Statement, milliseconds, rows, statement, validation_keys};
+use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::mutants::{self, Mutant};
 use khata_domain::validation::MAX_FAILED_STEPS;
 use khata_domain::{MerchantId, ValidationKey, ValidationState};
@@ -147,6 +148,9 @@ impl DueTurns {
             self.take_in_turns(connection, wanted, Kind::Waited, &mut taken)?;
             self.take_in_turns(connection, wanted, Kind::Open, &mut taken)?;
             taken.more |= wanted.left(&taken) == 0;
+            if !taken.rows.is_empty() {
+                failpoints::pass_blocking(Failpoint::SCHEDULE_BEFORE_COMMIT);
+            }
             Ok(taken)
         })
     }
