@@ -144,6 +144,7 @@ impl Trial<'_> {
                 url: format!("{}/{path}/{}", api.url, self.account),
                 duplicates: 1,
                 out_of_order: true,
+                ..Webhook::default()
             };
             sandbox.webhook(&webhook).await?;
         }
