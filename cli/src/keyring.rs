@@ -25,8 +25,15 @@ pub(crate) enum KeyringCommand {
     },
     /// Print the keyring encrypted by the transit key of the OpenBao or Vault server at KHATA_VAULT_URL
     ///
-    /// The other commands that print a keyring encrypt it too while KHATA_VAULT_URL is set.
+    /// The other commands that print a keyring, except decrypt, encrypt it too while KHATA_VAULT_URL is set.
     Encrypt {
+        #[command(flatten)]
+        keyring: KeyringSettings,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the keyring without the encryption of the transit engine: the copy to keep offline, in case the engine is lost
+    Decrypt {
         #[command(flatten)]
         keyring: KeyringSettings,
         #[command(flatten)]
@@ -74,6 +81,9 @@ impl KeyringCommand {
                     bail!("there is no transit engine: set --vault-url (KHATA_VAULT_URL)");
                 }
                 output.write(&read(&keyring)?, &keyring.transit)
+            }
+            Self::Decrypt { keyring, output } => {
+                output.write(&read(&keyring)?, &TransitSettings::default())
             }
             Self::Add { keyring, output } => {
                 let (file, id) = read(&keyring)?.with_new_key()?;

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -12,6 +12,8 @@ use crate::deadline::{TIMEOUT, eventually};
 use crate::process::Process;
 use crate::settings::settings;
 
+/// Starts with another port each.
+const STARTS: usize = 3;
 /// Token that may do everything.
 const ROOT: &str = "root";
 
@@ -20,14 +22,25 @@ const ROOT: &str = "root";
 pub struct TransitEngine {
     http: Client,
     pub url: String,
-    _process: Process,
+    process: Process,
 }
 
 impl TransitEngine {
     /// Starts a server with its files in this folder, and makes the key.
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
         install_tls();
-        // OpenBao does not report the port that it gets for port 0.
+        let mut failed = Vec::new();
+        for _ in 0..STARTS {
+            match Self::start_once(folder).await {
+                Ok(engine) => return Ok(engine),
+                Err(error) => failed.push(format!("{error:#}")),
+            }
+        }
+        bail!("OpenBao does not start: {}", failed.join("; "))
+    }
+
+    async fn start_once(folder: &Path) -> anyhow::Result<Self> {
+        // OpenBao does not report the port that it gets for port 0. Another process may take this one before.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let process = Process::start_file(
             &program()?,
@@ -41,17 +54,21 @@ impl TransitEngine {
             &settings(&[("HOME", &folder.to_string_lossy())]),
             &folder.join("openbao.log"),
         )?;
-        let engine = Self {
+        let mut engine = Self {
             http: Client::builder().no_proxy().timeout(TIMEOUT).build()?,
             url: format!("http://{address}"),
-            _process: process,
+            process,
         };
-        eventually(TIMEOUT, "OpenBao being up", async || {
+        let is_up = eventually(TIMEOUT, "OpenBao being up", async || {
+            if engine.process.ended().is_some() {
+                return Ok(Some(false));
+            }
             let health = engine.http.get(format!("{}/v1/sys/health", engine.url));
             let reply = health.send().await?;
-            anyhow::Ok(reply.status().is_success().then_some(()))
+            anyhow::Ok(reply.status().is_success().then_some(true))
         })
         .await?;
+        ensure!(is_up, "OpenBao ended: {}", engine.process.log());
         let mount = json!({ "type": "transit" });
         engine.post("sys/mounts/transit", &mount).await?;
         engine.post("transit/keys/khata", &json!({})).await?;

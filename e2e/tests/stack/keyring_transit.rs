@@ -50,6 +50,12 @@ async fn a_transit_engine_encrypts_the_keyring_and_the_services_decrypt_it() -> 
     );
     assert!(std::fs::read_to_string(&file)?.contains("vault:v1:"));
 
+    // For the copy that is kept offline.
+    let decrypt = [&["keyring", "decrypt"], &keyring[..], &as_service].concat();
+    let copy: Value = serde_json::from_str(&stack.command(&decrypt)?)?;
+    assert_eq!(copy["fingerprint"], plain["fingerprint"]);
+    assert_eq!(copy["sealing"].as_array().map(Vec::len), Some(2));
+
     // Without the engine the keyring is of no use.
     let alone = stack.try_command(&show)?;
     assert!(alone.stderr.contains("KHATA_VAULT_URL"), "{alone:?}");
@@ -63,6 +69,10 @@ async fn a_transit_engine_encrypts_the_keyring_and_the_services_decrypt_it() -> 
             ("KHATA_KEYRING_FILE", Some(&file)),
             ("KHATA_VAULT_URL", Some(&engine.url)),
             ("KHATA_VAULT_TOKEN_FILE", Some(&services)),
+            // No proxy gets the call: nobody listens there.
+            ("HTTP_PROXY", Some("http://127.0.0.1:1")),
+            ("http_proxy", Some("http://127.0.0.1:1")),
+            ("ALL_PROXY", Some("http://127.0.0.1:1")),
             ("KHATA_LISTEN", Some("127.0.0.1:0")),
             ("KHATA_PORT_FILE", port_file.to_str()),
         ],
