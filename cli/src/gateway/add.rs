@@ -137,7 +137,7 @@ impl<'a> NewAccount<'a> {
         {
             bail!("--reference-id must be 1 to 128 visible ASCII characters");
         }
-        let settings = Value::Object(given.settings.clone());
+        let settings = given.merged(&json!({}));
         let base_url = given.options.base_url.as_deref();
         connectors.build(gateway, given.credentials(), &settings, base_url)?;
         Ok(Self {

@@ -21,7 +21,7 @@ async fn a_file_is_shown_before_it_is_applied() -> Result<()> {
         priority: {priority}
         base-url: {}
         credentials-file: cashfree.json
-        settings: {{ calls_per_minute: 60 }}
+        settings: {{ calls_per_minute: 60, hours: null }}
         enabled: false
   - name: e2e
     settings: {{ penny-drops-per-day: 9 }}
