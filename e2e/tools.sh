@@ -13,7 +13,7 @@ missing_test_packages() {
     needs npm npm
     # Runs the quickstart and the sample receiver for PHP.
     needs php-cli php
-    php -m 2>/dev/null | grep -qix pdo_sqlite || say php-sqlite3
+    php -r 'exit((int) !extension_loaded("pdo_sqlite"));' 2>/dev/null || say php-sqlite3
     # Creates the certificate of a test that needs https.
     needs openssl openssl
     needs chromium chromium
