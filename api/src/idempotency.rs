@@ -336,7 +336,7 @@ impl Idempotent {
         self.finish(form, accounts?).await
     }
 
-    /// The accounts that a record names, deleted ones too.
+    /// The accounts that a record names, deleted ones too. They are stored: no fault here means that nothing was.
     async fn rows(
         &self,
         merchant: MerchantId,
@@ -345,7 +345,7 @@ impl Idempotent {
         let rows = self.database.read("find accounts", move |connection| {
             accounts::find_many(connection, merchant, &accounts)
         });
-        rows.await
+        rows.await.map_err(|_| ApiError::Unknown)
     }
 
     /// The body of a recorded reply: the record keeps it whole, or without the metadata of its accounts.

@@ -152,6 +152,26 @@ async fn records_stay_small_and_replays_exact_however_large_the_replies() -> Res
 }
 
 #[tokio::test]
+async fn a_repetition_whose_accounts_cannot_be_read_does_not_say_that_nothing_was_stored()
+-> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let (path, form) = (accounts(CUSTOMER), bank("026291800001191", IFSC));
+    let create = || post(&stack.api, &path, "create", &form);
+    let first = create().await?.expect_status(200)?;
+    let rename = |from: &str, to: &str| {
+        let rename = format!("alter table {from} rename to {to}");
+        stack.database.execute(&rename)
+    };
+    rename("customer_accounts", "hidden")?;
+    let lost = create().await?.expect_status(503)?;
+    let message = text(&lost.json(), "/error_info/developer_message").to_owned();
+    assert!(message.contains("may have been stored"), "{message}");
+    rename("hidden", "customer_accounts")?;
+    assert_eq!(create().await?.expect_status(200)?.text, first.text);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_rejected_call_can_be_corrected_under_the_same_key() -> Result<()> {
     let stack = TestStack::start(Setup::default()).await?;
     let path = accounts(CUSTOMER);
