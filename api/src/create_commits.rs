@@ -36,8 +36,8 @@ const HEAVY_BATCH: Weight = Weight {
     rows: MAX_BATCH,
     bytes: 64 * 1024,
 };
-/// Rows of a busy merchant in a transaction for which another merchant waits: the other one then waits for little more than the
-/// transaction before.
+/// Rows of a busy merchant in a transaction that has the last call of another merchant: the other one then waits for little more than
+/// the transaction before.
 const BESIDE_OTHERS: usize = 16;
 /// Calls in one batch from which on the lane counts as busy.
 const BUSY_BATCH: usize = 8;

@@ -157,7 +157,7 @@ impl<C: Commit> Lane<C> {
     }
 
     /// Like [`Self::start`], with batches of at most this weight. After each merchant had its turn, a merchant adds at most
-    /// `beside_others` rows to a batch for which callers of others wait.
+    /// `beside_others` rows to a batch that has the last request of another one.
     pub fn start_with(
         name: &str,
         pool: Pool,

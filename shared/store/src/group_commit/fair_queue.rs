@@ -66,7 +66,7 @@ impl Weight {
 pub(super) struct FairQueue<R> {
     /// Maximum of a batch.
     batch: Weight,
-    /// Rows that a merchant may add, after its turn, to a batch for which callers of other merchants wait.
+    /// Rows that each merchant may add, after its turn, to a batch that has the last request of another merchant.
     beside_others: usize,
     /// Only merchants with a request.
     merchants: HashMap<MerchantId, OfMerchant<R>>,
@@ -83,8 +83,8 @@ struct OfMerchant<R> {
 }
 
 impl<R> FairQueue<R> {
-    /// Makes an empty queue with batches of at most this weight, and after its turn at most `beside_others` rows of each merchant if
-    /// callers of others wait for the batch.
+    /// Makes an empty queue with batches of at most this weight, and after its turn at most `beside_others` rows of each merchant if the
+    /// batch has the last request of another one.
     pub(super) fn new(batch: Weight, beside_others: usize) -> Self {
         Self {
             batch,
@@ -152,7 +152,8 @@ impl<R> FairQueue<R> {
         while weight.rows < limit.rows {
             if self.next.is_empty() {
                 mem::swap(&mut self.next, &mut self.served);
-                if !had_each_a_turn && batch.len() > 1 {
+                // Only a caller whose merchant has nothing more gains from a short commit.
+                if !had_each_a_turn && self.next.len() < batch.len() {
                     let added = self.next.len().saturating_mul(self.beside_others);
                     limit.rows = limit.rows.min(weight.rows.saturating_add(added));
                 }
@@ -294,6 +295,8 @@ mod tests {
         assert_eq!(test.take(), [(1, 0), (0, 7), (0, 8), (0, 9), (0, 10)]);
         test.push_all(many(1, 9).chain(many(2, 1)));
         assert_eq!(test.take().len(), 3 + 2 * 3, "two merchants have more");
+        test.push_all(many(0, 200).chain(many(1, 200)));
+        assert_eq!(test.take().len(), MAX_BATCH, "each has more");
         assert!(test.push((2, 1), MAX_BATCH, 0));
         assert_eq!(test.take(), [(2, 1)], "a heavy request leaves no room");
         test.push_all(many(2, 1));
@@ -380,8 +383,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_request_is_taken_once_and_no_merchant_overtakes_another_twice(steps in steps()) {
+        fn every_request_is_taken_once_and_no_merchant_overtakes_another_twice(
+            steps in steps(),
+            beside_others in 0..20_usize,
+        ) {
             let mut test = Test::new(5);
+            test.queue.beside_others = beside_others;
             let mut weights = Vec::new();
             let mut left: [VecDeque<usize>; 5] = Default::default();
             // How many requests of each other merchant were taken while this one waited for its turn.
