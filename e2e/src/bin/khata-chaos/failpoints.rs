@@ -77,7 +77,7 @@ pub(crate) fn run(points: &[String], seed: u64) -> ExitCode {
     print_table(&ended);
     let cells: usize = ended.iter().map(|row| row.tried.len()).sum();
     println!("{cells} cells in {} s", began.elapsed().as_secs());
-    if ended.iter().all(Ended::is_good) {
+    if cells > 0 && ended.iter().all(Ended::is_good) {
         println!("khata-chaos: every cell ended right");
         return ExitCode::SUCCESS;
     }

@@ -31,6 +31,8 @@ struct Arguments {
     mutants: bool,
     /// The scenarios are points at which a process fails.
     failpoints: bool,
+    /// The scenarios are those that the caller named.
+    are_named: bool,
     scenarios: Vec<String>,
 }
 
@@ -41,6 +43,7 @@ impl Arguments {
             soak: None,
             mutants: false,
             failpoints: false,
+            are_named: false,
             scenarios: Vec::new(),
         };
         let mut given = std::env::args().skip(1);
@@ -58,7 +61,9 @@ impl Arguments {
                 "--mutants" => parsed.mutants = true,
                 "--failpoints" => parsed.failpoints = true,
                 name if parsed.names().contains(&name)
-                    || scenarios::long_names().contains(&name) =>
+                    || (!parsed.mutants
+                        && !parsed.failpoints
+                        && scenarios::long_names().contains(&name)) =>
                 {
                     parsed.scenarios.push(argument);
                 }
@@ -68,7 +73,8 @@ impl Arguments {
                 ),
             }
         }
-        if parsed.scenarios.is_empty() {
+        parsed.are_named = !parsed.scenarios.is_empty();
+        if !parsed.are_named {
             let all = match parsed.soak {
                 Some(_) => scenarios::loaded_names(),
                 None => parsed.names(),
@@ -116,17 +122,21 @@ async fn main() -> ExitCode {
         }
     }
     print_table(&runs, began.elapsed());
-    let failed = runs.iter().filter(|run| !run.is_good);
-    let failed: Vec<&Finished<'_>> = failed.collect();
+    let is_skipped = |run: &&Finished<'_>| run.result == scenarios::SKIPPED;
+    let skipped = runs.iter().filter(is_skipped).count();
+    let is_failed = |run: &&Finished<'_>| !run.is_good || (arguments.are_named && is_skipped(run));
+    let failed: Vec<&Finished<'_>> = runs.iter().filter(is_failed).collect();
     if failed.is_empty() {
         if arguments.mutants {
             println!("khata-chaos: every deliberate fault was found");
+        } else if skipped > 0 {
+            println!("khata-chaos: every promise held, {skipped} runs were skipped");
         } else {
             println!("khata-chaos: every promise held");
         }
         return ExitCode::SUCCESS;
     }
-    println!("khata-chaos: broken; run again with:");
+    println!("khata-chaos: broken, or skipped; run again with:");
     let target = if arguments.mutants {
         "mutants"
     } else {
