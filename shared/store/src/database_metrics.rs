@@ -8,8 +8,8 @@ use super::budget;
 use super::column::row;
 use super::events::HORIZON;
 use super::statement::statement;
+use super::validations::is_set_aside;
 use khata_domain::events::{DisabledBy, EndpointId};
-use khata_domain::validation::MAX_FAILED_STEPS;
 use khata_domain::{MerchantId, ValidationState};
 
 /// Maximum open validations that are counted: of each merchant an equal share, the first due ones. A larger backlog counts as
@@ -39,15 +39,16 @@ row! {
 /// Counts the open validations by merchant and state. Reads at most [`MAX_COUNTED`] rows by the index of the open ones,
 /// however many are completed: `tests/postgres/database_metrics.rs` checks the plan.
 pub fn open_validations(connection: &mut PgConnection) -> QueryResult<Vec<OpenValidations>> {
-    statement(OPEN_VALIDATIONS)
+    statement(open_validations_text())
         .bind(MAX_COUNTED)
-        .bind(MAX_FAILED_STEPS)
         .load(connection)
 }
 
 /// The statement, for the test that checks its plan.
 #[doc(hidden)]
-pub const OPEN_VALIDATIONS: &str = "
+pub fn open_validations_text() -> String {
+    format!(
+        "
     with recursive merchant as (
         (select merchant_id from validations where completed_at is null order by merchant_id limit 1)
         union all
@@ -57,7 +58,9 @@ pub const OPEN_VALIDATIONS: &str = "
         ) next
     ), open as materialized (
         select first.* from merchant m cross join lateral (
-            select v.merchant_id, v.state, v.created_at, v.due_at, v.leased_until, v.failed_steps from validations v
+            select v.merchant_id, v.state, v.created_at, v.due_at, v.leased_until, v.failed_steps,
+                v.queued_gateway_account_id, v.slot_at
+            from validations v
             where v.merchant_id = m.merchant_id and v.completed_at is null
             order by v.due_at limit greatest($1 / (select count(*) from merchant), 100)
         ) first limit $1
@@ -65,11 +68,14 @@ pub const OPEN_VALIDATIONS: &str = "
     select merchant_id, state, count(*) as count,
         count(*) filter (where (state = 'LEASED' and leased_until < now() - interval '60 s')
             or (state <> 'LEASED' and due_at < now() - interval '2 min')) as stuck,
-        count(*) filter (where failed_steps >= $2) as set_aside,
+        count(*) filter (where {}) as set_aside,
         greatest(extract(epoch from now() - min(created_at)), 0)::float8 as oldest_seconds,
         coalesce(greatest(extract(epoch from now() - min(due_at) filter (where state <> 'LEASED')), 0), 0)::float8
             as overdue_seconds
-    from open group by merchant_id, state";
+    from open group by merchant_id, state",
+        is_set_aside("open")
+    )
+}
 
 row! {
     /// A merchant's budget of penny drops.

@@ -5,8 +5,9 @@ use diesel::prelude::*;
 
 use super::column::row;
 use super::statement::statement;
+use super::validations::is_set_aside;
 use khata_domain::ids::first_at;
-use khata_domain::validation::{MAX_FAILED_STEPS, Outcome};
+use khata_domain::validation::Outcome;
 use khata_domain::{
     AccountId, GatewayAccountId, MerchantId, ValidationId, ValidationKey, ValidationState,
 };
@@ -33,29 +34,32 @@ pub struct Waiting<'a> {
     pub set_aside: bool,
 }
 
-/// Lists a merchant's validations that wait for a later time, in its order. One that waits in a gateway account's queue or for a booked
-/// call is not among them: it continues by itself. Reads the index of open validations.
+/// Lists a merchant's validations that wait for a later time, in its order, or those that [`set_aside()`] lists. One that waits in a gateway
+/// account's queue or for a booked call is not among them: it continues by itself. Reads the index of open validations.
 pub fn waiting(
     connection: &mut PgConnection,
     merchant: MerchantId,
     wanted: Waiting<'_>,
     limit: i64,
 ) -> QueryResult<Vec<ValidationId>> {
-    let ids: Vec<(ValidationId, DateTime<Utc>)> = statement(
+    let waits = if wanted.set_aside {
+        is_set_aside("v")
+    } else {
+        "v.state = 'WAITING' and v.due_at > now() and v.queued_gateway_account_id is null and coalesce(v.slot_at <= now(), true)"
+            .to_owned()
+    };
+    let ids: Vec<(ValidationId, DateTime<Utc>)> = statement(format!(
         "select v.id, v.due_at from validations v
          left join lateral (
             select t.gateway_account_id from validation_attempts t
             where t.merchant_id = v.merchant_id and t.validation_id = v.id order by t.number desc limit 1
          ) newest on true
-         where v.merchant_id = $1 and v.completed_at is null and v.state = 'WAITING' and v.due_at > now() and v.id >= $2
-           and v.queued_gateway_account_id is null and coalesce(v.slot_at <= now(), true)
+         where v.merchant_id = $1 and v.completed_at is null and v.id >= $2 and {waits}
            and ($3 is null or newest.gateway_account_id is null or newest.gateway_account_id = any($3))
-           and v.failed_steps >= $4
-         order by v.due_at, v.id limit $5",
-    )
+         order by v.due_at, v.id limit $4"
+    ))
     .key(merchant, wanted.since.map_or(uuid::Uuid::nil(), first_at))
     .bind(wanted.gateway_accounts)
-    .bind(if wanted.set_aside { MAX_FAILED_STEPS } else { 0 })
     .bind(limit)
     .tuples(connection)?;
     Ok(ids.into_iter().map(|(id, _)| id).collect())
@@ -91,7 +95,7 @@ pub fn set_aside(
     merchant: Option<MerchantId>,
     limit: i64,
 ) -> QueryResult<Vec<SetAside>> {
-    statement(
+    statement(format!(
         "select m.id as merchant_id, m.name as merchant_name, s.* from merchants m
          cross join lateral (
             select v.account_id, v.id as validation_id, a.masked, v.failed_steps, v.created_at, v.due_at, v.deadline_at
@@ -99,13 +103,13 @@ pub fn set_aside(
             cross join lateral (
                 select masked from customer_accounts where merchant_id = v.merchant_id and id = v.account_id limit 1
             ) a
-            where v.merchant_id = m.id and v.completed_at is null and v.due_at < now() + interval '1 hour' and v.failed_steps >= $1
-            order by v.deadline_at limit $2
+            where v.merchant_id = m.id and v.completed_at is null and {}
+            order by v.deadline_at limit $1
          ) s
-         where $3 is null or m.id = $3
-         order by m.name, s.deadline_at, s.validation_id limit $2",
-    )
-    .bind(MAX_FAILED_STEPS)
+         where $2 is null or m.id = $2
+         order by m.name, s.deadline_at, s.validation_id limit $1",
+        is_set_aside("v")
+    ))
     .bind(limit)
     .bind(merchant)
     .load(connection)

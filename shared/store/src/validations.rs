@@ -14,6 +14,7 @@ pub use attempt::{
 };
 pub(crate) use attempt::{COLUMNS as ATTEMPT_COLUMNS, with_not_understood};
 pub use claim::{Claimed, LeaseToken, Postponement, claim, lease, lock_due, postpone};
+pub(crate) use due::is_set_aside;
 pub use due::{DueRow, DueTurns, Taken, Wanted};
 pub use queue::{GatewayQueue, lock_queued, queues};
 pub use reuse::{Accepted, Reusable, accepted, reusable};

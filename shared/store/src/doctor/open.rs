@@ -2,10 +2,10 @@
 
 use diesel::prelude::*;
 use khata_domain::MerchantId;
-use khata_domain::validation::MAX_FAILED_STEPS;
 
 use super::finding::Found;
 use crate::statement::statement;
+use crate::validations::is_set_aside;
 
 /// Open validations, and due deliveries of an endpoint, that are read at most: those that were due first.
 const READ: i64 = 100_000;
@@ -16,23 +16,23 @@ pub fn overdue_validations(
     connection: &mut PgConnection,
     merchant: MerchantId,
 ) -> QueryResult<Vec<Found>> {
-    statement(
-        "select case when v.failed_steps >= $1 then 'set-aside' when v.state = 'LEASED' then 'lease-expired'
+    let set_aside = is_set_aside("v");
+    statement(format!(
+        "select case when {set_aside} then 'set-aside' when v.state = 'LEASED' then 'lease-expired'
                      else 'due-and-not-claimed' end as rule,
             v.account_id as account, v.id as validation, null::smallint as number, null::uuid as event, null::uuid as endpoint,
             case v.state when 'LEASED' then v.leased_until else v.due_at end as since,
             'the validation is ' || v.state || case when v.failed_steps > 0 then ' after ' || v.failed_steps || ' failed steps' else '' end
                 as detail
          from (
-            select id, account_id, state, due_at, leased_until, failed_steps, queued_gateway_account_id from validations
-            where merchant_id = $2 and completed_at is null and due_at < now() + interval '1 hour'
-            order by due_at, id limit $3
+            select id, account_id, state, due_at, leased_until, failed_steps, queued_gateway_account_id, slot_at from validations
+            where merchant_id = $1 and completed_at is null and due_at <= now() + interval '1 hour'
+            order by due_at, id limit $2
          ) v
-         where v.failed_steps >= $1
+         where {set_aside}
             or v.state = 'LEASED' and v.leased_until < now() - interval '2 min'
-            or v.state <> 'LEASED' and v.queued_gateway_account_id is null and v.due_at < now() - interval '2 min'",
-    )
-    .bind(MAX_FAILED_STEPS)
+            or v.state <> 'LEASED' and v.queued_gateway_account_id is null and v.due_at < now() - interval '2 min'"
+    ))
     .bind(merchant)
     .bind(READ)
     .load(connection)

@@ -18,6 +18,20 @@ use khata_domain::{MerchantId, ValidationKey, ValidationState};
 
 /// Interval at which a validation that is set aside is tried again, until its deadline.
 const SET_ASIDE_RETRY: Duration = Duration::from_hours(1);
+
+/// Returns the SQL condition that a validation of this table is set aside. The list, the retry, the metric and `khata doctor` use it, so
+/// that they mean the same validations.
+///
+/// A validation keeps its failed steps until it is settled. One that a worker postponed into a gateway account's queue, to a booked call,
+/// or to a time later than [`SET_ASIDE_RETRY`] has been planned since, and continues by itself.
+pub(crate) fn is_set_aside(table: &str) -> String {
+    let retry = SET_ASIDE_RETRY.as_secs();
+    format!(
+        "({table}.failed_steps >= {MAX_FAILED_STEPS} and {table}.state = 'WAITING' and {table}.queued_gateway_account_id is null
+            and coalesce({table}.slot_at <= now(), true) and {table}.due_at <= now() + interval '{retry} s')"
+    )
+}
+
 /// Merchants of which one round checks for expired leases.
 const MERCHANTS_CHECKED: i64 = 500;
 /// Without statistics Postgres may choose plans that read a whole table, and compile them for hundreds of milliseconds.

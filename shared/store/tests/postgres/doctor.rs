@@ -2,17 +2,25 @@
 //! has a bad row for each rule.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use khata_crypto::{Keyring, KeyringFile, Purpose};
 use khata_domain::validation::{FailureCode, Next, Outcome};
-use khata_domain::{AccountId, AccountStatus, MerchantId};
+use khata_domain::{
+    AccountId, AccountStatus, GatewayAccountId, MerchantId, PendingReason, ValidationId,
+    ValidationKey,
+};
+use khata_store::database_metrics::open_validations;
 use khata_store::doctor::{self, Page, Rule, Table};
+use khata_store::retry::{self, Waiting};
 use khata_store::rotation::{self, SealedColumn};
+use khata_store::validations::{Postponement, QueuePlace, QueueRank, Slot, postpone};
 use uuid::Uuid;
 
-use crate::rows::{alter, alter_account, due, merchant};
+use crate::rows::{alter, alter_account, claimed, due, merchant};
 use khata_testing::Database;
 
 const WHOLE: Page = Page {
@@ -162,4 +170,73 @@ fn a_sample_of_each_key_is_decrypted_in_each_page() {
         (20, 3),
     );
     assert!(none.unwrap().is_none());
+}
+
+/// A postponed validation keeps its failed steps. Each reader leaves it out while it waits in a queue, for a booked call or for longer than
+/// the interval of the retries.
+#[test]
+fn the_list_the_retry_the_metric_and_doctor_mean_the_same_by_set_aside() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let keys = due(&mut connection, merchant, 6);
+    let gateway_account = GatewayAccountId::new();
+    let waits = |key: ValidationKey, hours: u64| Postponement {
+        key,
+        delay: Duration::from_hours(hours),
+        reason: PendingReason::RateLimited,
+        slot: None,
+        queue: None,
+    };
+    let queued = Postponement {
+        queue: Some(QueuePlace {
+            gateway_account,
+            rank: QueueRank::New,
+        }),
+        ..waits(keys[1], 1)
+    };
+    let booked = |key: ValidationKey, at: TimeDelta| Postponement {
+        slot: Some(Slot {
+            gateway_account,
+            at: Utc::now() + at,
+        }),
+        ..waits(key, 1)
+    };
+    let postponements = [
+        waits(keys[0], 1),
+        queued,
+        booked(keys[2], TimeDelta::minutes(30)),
+        booked(keys[3], TimeDelta::minutes(-30)),
+        waits(keys[4], 2),
+    ];
+    postpone(&mut connection, &postponements).unwrap();
+    claimed(&mut connection, keys[5]);
+    connection
+        .batch_execute("update validations set failed_steps = 10")
+        .unwrap();
+    let expected = BTreeSet::from([keys[0].id, keys[3].id]);
+
+    let listed = retry::set_aside(&mut connection, None, 100).unwrap();
+    let listed: BTreeSet<ValidationId> = listed.iter().map(|row| row.validation).collect();
+    assert_eq!(listed, expected, "the list");
+    let wanted = Waiting {
+        set_aside: true,
+        ..Waiting::default()
+    };
+    let retried = retry::waiting(&mut connection, merchant, wanted, 100).unwrap();
+    let retried: BTreeSet<ValidationId> = retried.into_iter().collect();
+    assert_eq!(retried, expected, "the retry");
+    let counted = open_validations(&mut connection).unwrap();
+    let counted: i64 = counted.iter().map(|row| row.set_aside).sum();
+    assert_eq!(counted, 2, "the metric");
+    let found = doctor::overdue_validations(&mut connection, merchant).unwrap();
+    assert!(found.iter().all(|found| found.rule == Rule::SetAside));
+    let found: BTreeSet<ValidationId> = found.iter().filter_map(|found| found.validation).collect();
+    assert_eq!(found, expected, "doctor");
+
+    // The scheduler has not taken it yet.
+    alter(&mut connection, keys[0], "due_at = now() - interval '1 s'");
+    let listed = retry::set_aside(&mut connection, None, 100).unwrap();
+    let retried = retry::waiting(&mut connection, merchant, wanted, 100).unwrap();
+    assert_eq!((listed.len(), retried.len()), (2, 2));
 }
