@@ -22,7 +22,8 @@ pub(crate) struct Doctor {
     /// Read at most this many rows of each table for each merchant, the newest first
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(i64).range(1..))]
     limit: Option<i64>,
-    /// Maximum number of findings that are listed for each rule; all are counted
+    /// Maximum number of findings that are listed for each rule; all are counted, but at most 100,000 open validations or deliveries of
+    /// each merchant
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     show: u16,
     /// Decrypt every encrypted value, instead of three of each key in each 10,000 rows

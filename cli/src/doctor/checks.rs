@@ -14,6 +14,9 @@ use crate::output::note;
 
 /// Rows that one statement reads.
 const PAGE: i64 = 10_000;
+/// Findings of one rule about the open validations or deliveries of a merchant that are read. They are kept in memory until they are
+/// counted.
+const MAX_OPEN: i64 = 100_000;
 /// Accounts whose events are counted together: what is kept in memory.
 const ACCOUNTS_OF_EVENTS: usize = 500_000;
 /// Values of each key that are decrypted in each page.
@@ -54,10 +57,18 @@ impl Checks<'_> {
 
     fn merchant(&mut self, merchant: &Merchant) -> QueryResult<()> {
         let id = merchant.id;
-        let found = doctor::overdue_validations(self.connection, id)?;
-        self.report.add(Some(merchant), found);
-        let found = doctor::overdue_deliveries(self.connection, id)?;
-        self.report.add(Some(merchant), found);
+        let validations = doctor::set_aside(self.connection, id, MAX_OPEN)?;
+        self.open(merchant, "validations that were set aside", validations);
+        let validations = doctor::expired_leases(self.connection, id, MAX_OPEN)?;
+        self.open(merchant, "validations whose lease expired", validations);
+        let validations = doctor::overdue_validations(self.connection, id, MAX_OPEN)?;
+        self.open(
+            merchant,
+            "due validations that no worker claimed",
+            validations,
+        );
+        let deliveries = doctor::overdue_deliveries(self.connection, id, MAX_OPEN)?;
+        self.open(merchant, "due deliveries", deliveries);
         for table in Table::ALL {
             self.walk(merchant, table, |connection, report, page| {
                 report.add(Some(merchant), doctor::check(connection, table, id, page)?);
@@ -71,6 +82,13 @@ impl Checks<'_> {
             self.values(merchant, column)?;
         }
         Ok(())
+    }
+
+    /// Adds findings about open work, and says if there may be more of them.
+    fn open(&mut self, merchant: &Merchant, what: &str, found: Vec<Found>) {
+        self.report
+            .note_limit(&merchant.name, what, found.len(), MAX_OPEN);
+        self.report.add(Some(merchant), found);
     }
 
     /// Reads a table page by page, the newest rows first, until `act` returns `false`.

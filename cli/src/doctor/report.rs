@@ -74,6 +74,15 @@ impl Report {
         self.notes.push(sentence);
     }
 
+    /// Adds a note if a statement stopped at its limit of findings.
+    pub(super) fn note_limit(&mut self, merchant: &str, what: &str, found: usize, limit: i64) {
+        if usize::try_from(limit).is_ok_and(|limit| found >= limit) {
+            self.note(format!(
+                "Only the first {limit} {what} of {merchant} were read and counted: there may be more."
+            ));
+        }
+    }
+
     pub(super) fn document(&self) -> Value {
         let read = self.read.iter();
         let read = read.map(|(what, rows)| (what.replace(' ', "_"), (*rows).into()));
@@ -177,6 +186,18 @@ mod tests {
     use khata_domain::{AccountId, ValidationId};
 
     use super::*;
+
+    #[test]
+    fn a_statement_that_stopped_at_its_limit_is_noted() {
+        let mut report = Report::new(2);
+        report.note_limit("shop", "due deliveries", 2, 3);
+        assert_eq!(report.document()["notes"], json!([]));
+        report.note_limit("shop", "due deliveries", 3, 3);
+        let says =
+            "Only the first 3 due deliveries of shop were read and counted: there may be more.";
+        assert_eq!(report.document()["notes"], json!([says]));
+        assert!(report.text().ends_with(says), "{}", report.text());
+    }
 
     #[test]
     fn findings_are_counted_by_rule_and_the_first_are_listed() {

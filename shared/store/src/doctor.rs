@@ -11,7 +11,7 @@ mod walk;
 pub use drops::{Drops, DropsByDay};
 pub use events::{EventCount, clock_is_of_another_cluster};
 pub use finding::{Found, Rule};
-pub use open::{overdue_deliveries, overdue_validations};
+pub use open::{expired_leases, overdue_deliveries, overdue_validations, set_aside};
 pub use payments::{Payment, attempts_by_reference, payments};
 pub use walk::{Page, Table, check, page};
 

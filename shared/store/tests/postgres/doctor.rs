@@ -229,7 +229,9 @@ fn the_list_the_retry_the_metric_and_doctor_mean_the_same_by_set_aside() {
     let counted = open_validations(&mut connection).unwrap();
     let counted: i64 = counted.iter().map(|row| row.set_aside).sum();
     assert_eq!(counted, 2, "the metric");
-    let found = doctor::overdue_validations(&mut connection, merchant).unwrap();
+    let overdue = doctor::overdue_validations(&mut connection, merchant, 100).unwrap();
+    assert_eq!(overdue, []);
+    let found = doctor::set_aside(&mut connection, merchant, 100).unwrap();
     assert!(found.iter().all(|found| found.rule == Rule::SetAside));
     let found: BTreeSet<ValidationId> = found.iter().filter_map(|found| found.validation).collect();
     assert_eq!(found, expected, "doctor");
@@ -239,4 +241,57 @@ fn the_list_the_retry_the_metric_and_doctor_mean_the_same_by_set_aside() {
     let listed = retry::set_aside(&mut connection, None, 100).unwrap();
     let retried = retry::waiting(&mut connection, merchant, wanted, 100).unwrap();
     assert_eq!((listed.len(), retried.len()), (2, 2));
+}
+
+/// A long queue, leases in progress and attempts of deliveries in progress come first by their times, and use up no part of the limit.
+#[test]
+fn rows_that_are_no_finding_do_not_count_towards_the_limit() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let merchant = merchant(&mut connection, "local");
+    let keys = due(&mut connection, merchant, 20);
+    for (place, key) in keys.iter().enumerate() {
+        let set = match place {
+            0..5 => {
+                "state = 'WAITING', queued_gateway_account_id = gen_random_uuid(), queue_rank = 2, due_at = now() - interval '1 h'"
+            }
+            5..10 => {
+                "state = 'LEASED', lease_token = gen_random_uuid(), leased_until = now() + interval '30 s', due_at = now() - interval '1 h'"
+            }
+            10..13 => "state = 'WAITING', failed_steps = 10, due_at = now() + interval '59 min'",
+            13..16 => {
+                "state = 'LEASED', lease_token = gen_random_uuid(), leased_until = now() - interval '3 min'"
+            }
+            _ => "due_at = now() - interval '3 min'",
+        };
+        alter(&mut connection, *key, set);
+    }
+    for (limit, expected) in [(2, [2, 2, 2]), (100, [3, 3, 4])] {
+        let found = [
+            doctor::set_aside(&mut connection, merchant, limit).unwrap(),
+            doctor::expired_leases(&mut connection, merchant, limit).unwrap(),
+            doctor::overdue_validations(&mut connection, merchant, limit).unwrap(),
+        ];
+        let rules = [Rule::SetAside, Rule::LeaseExpired, Rule::DueAndNotClaimed];
+        for (found, rule) in found.iter().zip(rules) {
+            assert!(found.iter().all(|found| found.rule == rule), "{found:?}");
+        }
+        assert_eq!(found.each_ref().map(Vec::len), expected);
+    }
+
+    connection
+        .batch_execute(&format!(
+            "insert into webhook_endpoints (merchant_id, id, url, sealed_settings, payload, concurrency)
+             select '{0}', gen_random_uuid(), 'https://shop.example', '', 'FULL', 1 from generate_series(1, 2);
+             insert into webhook_deliveries (merchant_id, endpoint_id, subject_id, version, event_id, state, due_at, started_at, created_at)
+             select w.merchant_id, w.id, gen_random_uuid(), 1, gen_random_uuid(), 'OPEN', now() - (30 - n) * interval '1 min',
+                case when n <= 10 then now() end, now()
+             from webhook_endpoints w, generate_series(1, 15) n",
+            merchant.0
+        ))
+        .unwrap();
+    for (limit, expected) in [(3, 3), (100, 10)] {
+        let found = doctor::overdue_deliveries(&mut connection, merchant, limit).unwrap();
+        assert_eq!(found.len(), expected);
+    }
 }
