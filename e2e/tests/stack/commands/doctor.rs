@@ -258,6 +258,31 @@ async fn each_bad_row_is_found_by_its_rule_and_a_sound_database_has_none() -> Re
                updated_at = now() - interval '5 days'; delete from events where version = 1";
     stack.database.execute(old)?;
     assert_sound(&stack)?;
+    // Events are then kept for longer, which brings none of them back.
+    let days = "update merchants set event_days = 30";
+    stack.database.execute(days)?;
+    assert_sound(&stack)?;
+    // No number of days lets housekeeping delete an event of the last four.
+    let of_account = |days: u8| {
+        format!(
+            "update customer_accounts set created_at = now() - interval '{days} days' where id = '{account}'"
+        )
+    };
+    finds(&stack, "event-missing", &of_account(3), &of_account(5)).await?;
+    // Nor one that is younger than the oldest one that exists.
+    let others = |days: u8| {
+        format!(
+            "update customer_accounts set created_at = now() - interval '{days} days', updated_at = now() - interval '{days} days'
+             where id <> '{account}'"
+        )
+    };
+    let older = format!(
+        "update events set created_at = now() - interval '10 days'; {}",
+        others(20)
+    );
+    let undo = format!("update events set created_at = now(); {}", others(5));
+    finds(&stack, "event-missing", &older, &undo).await?;
+    assert_sound(&stack)?;
     assert_fails(
         &stack,
         &["doctor", "--merchant", "nobody"],

@@ -60,6 +60,21 @@ pub fn clock_is_of_another_cluster(connection: &mut PgConnection) -> QueryResult
     Ok(!is_of_this_cluster(connection)?)
 }
 
+/// Returns the time since when the merchant's events are kept: housekeeping has deleted none that is younger. While `event_days` was
+/// smaller, it deleted events that it would keep now, all of them older than the oldest one that exists.
+fn kept_since(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<DateTime<Utc>> {
+    // `event_days` is never below the four days: younger events are not deleted, and the oldest one may itself be missing.
+    statement(
+        "select greatest(
+            now() - m.event_days * interval '1 day',
+            least(now() - interval '4 days', (select e.created_at from events e where e.merchant_id = m.id order by e.id limit 1))
+         )
+         from merchants m where m.id = $1",
+    )
+    .bind(merchant)
+    .tuple(connection)
+}
+
 impl EventCount {
     /// Begins a count. Accounts that change from now on are left out.
     pub fn begin(connection: &mut PgConnection, merchant: MerchantId) -> QueryResult<Self> {
@@ -128,11 +143,7 @@ impl EventCount {
             }
         }
         // Housekeeping may have deleted events meanwhile.
-        let kept_since: DateTime<Utc> =
-            statement("select now() - event_days * interval '1 day' from merchants where id = $1")
-                .bind(self.merchant)
-                .tuple(connection)?;
-        let kept_since = kept_since + CLOCK_DIFFERENCE;
+        let kept_since = kept_since(connection, self.merchant)? + CLOCK_DIFFERENCE;
         let found = self.accounts.iter();
         let found = found.filter_map(|(id, counted)| {
             Some(Found {
