@@ -49,13 +49,15 @@ pub(super) enum StatementRow {
     Other,
 }
 
-/// A rupee that the gateway paid.
+/// A rupee that the gateway paid or took back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rupee {
     /// Line of the file, from 1.
     pub(super) line: u64,
     /// Our reference, or the gateway's id.
     pub(super) reference: String,
+    /// The amount is below zero. Exports differ in whether a payment or its reversal is.
+    pub(super) is_negative: bool,
     pub(super) at: DateTime<Utc>,
 }
 
@@ -156,12 +158,14 @@ impl Columns {
                 return Ok(StatementRow::Other);
             }
         }
+        let mut is_negative = false;
         if let Some(place) = self.amount {
             let amount = paise(value(place), self.is_paise)
                 .with_context(|| format!("{:?} is no amount", value(place)))?;
             if amount.abs() != RUPEE {
                 return Ok(StatementRow::Other);
             }
+            is_negative = amount < 0;
         }
         let at = time(value(self.time), self.zone).with_context(|| {
             format!(
@@ -176,6 +180,7 @@ impl Columns {
         Ok(StatementRow::Rupee(Rupee {
             line,
             reference,
+            is_negative,
             at,
         }))
     }

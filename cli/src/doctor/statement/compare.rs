@@ -1,5 +1,6 @@
 //! The comparison: the statement is read twice, and between them the attempts of its time.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -41,13 +42,57 @@ struct Rupees {
     times: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
+/// The rows of one rupee under one reference. A reversal has the opposite sign of its payment.
 #[derive(Clone, Copy, Default)]
 struct OfReference {
-    rupees: u32,
+    /// Rows with an amount above zero.
+    positive: u32,
+    /// Rows with an amount below zero.
+    negative: u32,
+    /// Sign of the first row of the file.
+    first_is_negative: bool,
     /// An attempt has the reference.
     is_explained: bool,
     /// The second rupee is among the findings.
     is_reported: bool,
+}
+
+impl OfReference {
+    fn add(&mut self, is_negative: bool) {
+        if self.positive + self.negative == 0 {
+            self.first_is_negative = is_negative;
+        }
+        if is_negative {
+            self.negative += 1;
+        } else {
+            self.positive += 1;
+        }
+    }
+
+    /// Returns the number of payments.
+    fn paid(self) -> u32 {
+        self.positive.max(self.negative)
+    }
+
+    /// Returns the number of payments that were reversed.
+    fn reversed(self) -> u32 {
+        self.positive.min(self.negative)
+    }
+
+    /// Returns the number of payments that were not reversed.
+    fn kept(self) -> u32 {
+        self.paid() - self.reversed()
+    }
+
+    /// Whether a row with this sign is a payment: payments are at least as many as reversals. One payment and its reversal may be in
+    /// either order; the first row then counts as the payment.
+    fn is_payment(self, is_negative: bool) -> bool {
+        match self.negative.cmp(&self.positive) {
+            Ordering::Greater => is_negative,
+            Ordering::Less => !is_negative,
+            Ordering::Equal => is_negative == self.first_is_negative,
+        }
+    }
 }
 
 fn digest(reference: &str) -> u64 {
@@ -59,17 +104,16 @@ fn digest(reference: &str) -> u64 {
 impl Rupees {
     fn add(&mut self, rupee: &Rupee) {
         let of_reference = self.by_reference.entry(digest(&rupee.reference));
-        of_reference.or_default().rupees += 1;
+        of_reference.or_default().add(rupee.is_negative);
         let (first, last) = self.times.unwrap_or((rupee.at, rupee.at));
         self.times = Some((first.min(rupee.at), last.max(rupee.at)));
     }
 
-    fn explain(&mut self, reference: &str) -> bool {
-        let of_reference = self.by_reference.get_mut(&digest(reference));
-        of_reference.is_some_and(|found| {
-            found.is_explained = true;
-            true
-        })
+    /// Marks the rows of a reference as explained. Returns them if there are any.
+    fn explain(&mut self, reference: &str) -> Option<OfReference> {
+        let of_reference = self.by_reference.get_mut(&digest(reference))?;
+        of_reference.is_explained = true;
+        Some(*of_reference)
     }
 }
 
@@ -88,8 +132,15 @@ impl Comparison<'_> {
                 "the statement has no row of one rupee; are the columns right, and the amounts in rupees?"
             );
         };
-        let paid: u32 = rupees.by_reference.values().map(|one| one.rupees).sum();
+        let references = rupees.by_reference.values();
+        let paid: u32 = references.clone().map(|one| one.paid()).sum();
+        let reversed: u32 = references.map(|one| one.reversed()).sum();
         self.report.read("rupees of the statement", paid.into());
+        if reversed > 0 {
+            self.report.note(format!(
+                "Rupees of the statement that a row with the opposite sign and the same reference reversed: {reversed}."
+            ));
+        }
         if others > 0 {
             self.report.note(format!(
                 "{others} rows of the statement have another amount or did not pay: they were not compared."
@@ -135,18 +186,21 @@ impl Comparison<'_> {
             };
             let of_reference = rupees.by_reference.entry(digest(&rupee.reference));
             let of_reference = of_reference.or_default();
-            if of_reference.rupees > 1 && !of_reference.is_reported {
+            if of_reference.kept() > 1 && !of_reference.is_reported {
                 of_reference.is_reported = true;
                 let detail = format!(
                     "{} has {} rupees; the first is in line {}",
-                    rupee.reference, of_reference.rupees, rupee.line
+                    rupee.reference,
+                    of_reference.kept(),
+                    rupee.line
                 );
                 self.report.add(
                     Some(self.merchant),
                     vec![about(&rupee, Rule::RupeesOfOneReference, detail)],
                 );
             }
-            if !of_reference.is_explained {
+            // A rupee that was paid and reversed still needs an attempt.
+            if !of_reference.is_explained && of_reference.is_payment(rupee.is_negative) {
                 unexplained.push(rupee);
             }
             if unexplained.len() == LOOKUP {
@@ -194,11 +248,16 @@ fn judge(
 ) -> Option<Found> {
     let (ours, theirs) = payment.references();
     let by_ours = rupees.explain(ours);
-    let by_theirs = theirs.is_some_and(|theirs| rupees.explain(theirs));
+    let by_theirs = theirs.and_then(|theirs| rupees.explain(theirs));
     let attempt = payment.attempt();
     let class = attempt.class.map_or("", Class::as_str);
-    if by_ours || by_theirs {
-        let is_unpaid = attempt.state == AttemptState::Settled && !attempt.may_have_paid();
+    if by_ours.is_some() || by_theirs.is_some() {
+        let is_kept = [by_ours, by_theirs]
+            .into_iter()
+            .flatten()
+            .any(|rows| rows.kept() > 0);
+        let is_unpaid =
+            is_kept && attempt.state == AttemptState::Settled && !attempt.may_have_paid();
         return is_unpaid.then(|| {
             let code = attempt.code.as_deref().unwrap_or_default();
             let detail = format!("{ours} has a rupee, and the attempt ended {class} {code}");
@@ -223,5 +282,67 @@ fn about(rupee: &Rupee, rule: Rule, detail: String) -> Found {
         number: reference.map(|reference| reference.number),
         since: Some(rupee.at),
         ..Found::new(rule, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adds rows of these amounts, in rupees, under one reference.
+    fn rows(amounts: &[i8]) -> (Rupees, OfReference) {
+        let mut rupees = Rupees::default();
+        for amount in amounts {
+            rupees.add(&Rupee {
+                line: 2,
+                reference: "kh_01".to_owned(),
+                is_negative: *amount < 0,
+                at: DateTime::UNIX_EPOCH,
+            });
+        }
+        let of_reference = rupees.explain("kh_01").unwrap();
+        (rupees, of_reference)
+    }
+
+    #[test]
+    fn a_reversal_cancels_a_payment_of_the_same_reference() {
+        for (amounts, paid, reversed) in [
+            (&[1][..], 1, 0),
+            (&[-1], 1, 0),
+            (&[1, -1], 1, 1),
+            (&[-1, 1], 1, 1),
+            (&[1, 1], 2, 0),
+            (&[-1, -1], 2, 0),
+            (&[1, -1, 1], 2, 1),
+            (&[-1, 1, -1, -1], 3, 1),
+            (&[1, 1, -1, -1], 2, 2),
+        ] {
+            let (rupees, rows) = rows(amounts);
+            assert_eq!(
+                (rows.paid(), rows.reversed()),
+                (paid, reversed),
+                "{amounts:?}"
+            );
+            assert_eq!(rows.kept(), paid - reversed, "{amounts:?}");
+            let payments = amounts
+                .iter()
+                .filter(|amount| rows.is_payment(**amount < 0));
+            assert_eq!(payments.count(), paid as usize, "{amounts:?}");
+            assert_eq!(rupees.by_reference.len(), 1);
+        }
+    }
+
+    #[test]
+    fn rows_of_different_references_do_not_cancel() {
+        let (mut rupees, _) = rows(&[1]);
+        rupees.add(&Rupee {
+            line: 3,
+            reference: "kh_02".to_owned(),
+            is_negative: true,
+            at: DateTime::UNIX_EPOCH,
+        });
+        assert_eq!(rupees.explain("kh_01").map(OfReference::kept), Some(1));
+        assert_eq!(rupees.explain("kh_02").map(OfReference::kept), Some(1));
+        assert!(rupees.explain("kh_03").is_none());
     }
 }

@@ -387,6 +387,17 @@ async fn a_gateways_statement_is_compared_with_the_attempts() -> Result<()> {
             vec![own, (&ours, "1.00", &after)],
             vec![("rupees-of-one-reference", 1)],
         ),
+        // Reversed, in either order of the rows and with either sign of payments.
+        (vec![own, (&ours, "-1.00", &after)], vec![]),
+        (vec![(&ours, "-1", &before), (&ours, "1", &after)], vec![]),
+        (
+            vec![own, (&ours, "1", &after), (&ours, "-1", &after)],
+            vec![],
+        ),
+        (
+            vec![own, (&unknown, "1", &after), (&unknown, "-1", &after)],
+            vec![("rupee-without-attempt", 1)],
+        ),
         (
             vec![(&unknown, "1", &before), ("theirs-2", "-1", &after)],
             vec![("attempt-without-rupee", 1), ("rupee-without-attempt", 2)],
@@ -422,6 +433,13 @@ async fn a_gateways_statement_is_compared_with_the_attempts() -> Result<()> {
     let late = (ours.as_str(), "1.00", after.as_str());
     let (_, document) = compare(&cashfree, &[late], &[])?;
     assert_eq!(rules(&document), [("rupee-of-unpaid-attempt", 1)]);
+    // The rupee of a call that failed came back.
+    let back = (ours.as_str(), "-1.00", after.as_str());
+    let (code, document) = compare(&cashfree, &[late, back], &[])?;
+    assert_eq!((code, rules(&document)), (Some(0), vec![]), "{document}");
+    assert_eq!(document["read"]["rupees_of_the_statement"], 1, "{document}");
+    let notes = document["notes"].to_string();
+    assert!(notes.contains("the same reference reversed: 1."), "{notes}");
 
     let file = stack.write_file("bad.csv", "User ID,Amount,Added On\nkh,1.00,yesterday\n")?;
     let named = ["doctor", "--statement", &file, "--gateway", &cashfree];
