@@ -14,6 +14,9 @@ missing_test_packages() {
     # Runs the quickstart and the sample receiver for PHP.
     needs php-cli php
     php -r 'exit((int) !extension_loaded("pdo_sqlite"));' 2>/dev/null || say php-sqlite3
+    # The same for Java, and the quickstart for Go.
+    needs default-jdk-headless javac
+    needs golang-go go
     # Creates the certificate of a test that needs https.
     needs openssl openssl
     needs chromium chromium
