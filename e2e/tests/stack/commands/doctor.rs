@@ -173,8 +173,8 @@ async fn each_bad_row_is_found_by_its_rule_and_a_sound_database_has_none() -> Re
         ),
         (
             "attempt-without-reference",
-            "update validation_attempts set gateway_reference = null".to_owned(),
-            format!("update validation_attempts set gateway_reference = '{theirs}'"),
+            "update validation_attempts set gateway_reference = null, gateway_id = 1001".to_owned(),
+            format!("update validation_attempts set gateway_reference = '{theirs}', gateway_id = 70"),
             shows,
         ),
         (

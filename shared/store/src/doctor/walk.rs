@@ -135,13 +135,13 @@ const VALIDATIONS: &str = "
     ) t on true
     where v.merchant_id = $1 and v.id >= $2 and v.id < $3 and (a.id is null or t.number is not null)";
 
-/// A penny drop that succeeded has the gateway's id too: SETU takes no reference of ours. DUMMY (100) moves no money and gives no id.
+/// A penny drop that succeeded at SETU (1001), which takes no reference of ours, has SETU's id too.
 const ATTEMPTS: &str = "
     select case when v.id is null then 'attempt-without-validation' else 'attempt-without-reference' end as rule,
         v.account_id as account, t.validation_id as validation, t.number, null::uuid as event, null::uuid as endpoint,
         t.started_at as since,
         case when v.id is null then 'the attempt is ' || concat_ws(' ', t.state, t.class) || ', and its validation does not exist'
-             when t.is_ours then 'the penny drop ' || t.reference || ' is VALID, and has no id of the gateway'
+             when t.is_ours then 'the penny drop ' || t.reference || ' is VALID, and has no id of SETU'
              else 'the attempt is ' || concat_ws(' ', t.state, t.class) || ', and has no reference of ours'
         end as detail
     from (
@@ -152,4 +152,4 @@ const ATTEMPTS: &str = "
         select v.id, v.account_id from validations v where v.merchant_id = t.merchant_id and v.id = t.validation_id limit 1
     ) v on true
     where v.id is null or not t.is_ours
-      or t.class = 'VALID' and t.method = 'PENNY_DROP' and t.gateway_id <> 100 and coalesce(t.gateway_reference, '') = ''";
+      or t.class = 'VALID' and t.method = 'PENNY_DROP' and t.gateway_id = 1001 and coalesce(t.gateway_reference, '') = ''";
