@@ -218,7 +218,7 @@ pub(super) fn reviewed(
 /// Whether the name at the bank is the accepted one, apart from case, blanks and punctuation. The name match would be too wide: for it
 /// a relative or a title that one name lacks is no difference.
 fn is_accepted(accepted: Option<&str>, name_at_bank: Option<&String>) -> bool {
-    // A star stands for a hidden letter.
+    // A star is a hidden letter.
     let is_kept = |c: &char| *c == '*' || !(c.is_whitespace() || c.is_ascii_punctuation());
     let form = |name: &str| -> String {
         let kept = name.chars().filter(is_kept);
