@@ -69,7 +69,7 @@ make_secrets() {
     local name
     ((${#SECRETS[@]} == 0)) || return 0
     [[ ! -e $DATA/postgres/data && ! -e $DATA/rabbitmq/mnesia ]] ||
-        fail "$STATE/values, with the passwords of the data, is missing: 'make clean-local' removes the data"
+        fail "an earlier checkout left data in $DATA; its passwords ($STATE/values) are gone: 'make clean-local' removes the data"
     for name in postgres rabbitmq erlang_cookie; do
         SECRETS[$name]=$(od -An -v -N 16 -tx1 /dev/urandom | tr -d ' \n')
     done

@@ -69,7 +69,7 @@ async fn a_transit_engine_encrypts_the_keyring_and_the_services_decrypt_it() -> 
             ("KHATA_KEYRING_FILE", Some(&file)),
             ("KHATA_VAULT_URL", Some(&engine.url)),
             ("KHATA_VAULT_TOKEN_FILE", Some(&services)),
-            // No proxy gets the call: nobody listens there.
+            // A call by this proxy would fail: its port is closed.
             ("HTTP_PROXY", Some("http://127.0.0.1:1")),
             ("http_proxy", Some("http://127.0.0.1:1")),
             ("ALL_PROXY", Some("http://127.0.0.1:1")),
