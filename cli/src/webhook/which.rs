@@ -2,19 +2,20 @@
 
 use anyhow::Context;
 use diesel::PgConnection;
-use khata_domain::events::{EndpointId, EndpointKey};
-use khata_store::merchants::Merchant;
+use khata_domain::events::EndpointId;
+use khata_store::merchants::{self, Merchant};
 use khata_store::webhooks::{self, Endpoint};
 
-use crate::options::{CommonOptions, MerchantOption, parse_endpoint};
+use crate::options::{CommonOptions, find_merchant, parse_endpoint};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct WhichEndpoint {
     /// Id of the endpoint, as `webhook list` shows it
     #[arg(value_name = "ENDPOINT", value_parser = parse_endpoint)]
     endpoint: EndpointId,
-    #[command(flatten)]
-    merchant: MerchantOption,
+    /// Name or id of the merchant: then the endpoint of another one is not found
+    #[arg(long)]
+    merchant: Option<String>,
     #[command(flatten)]
     pub(super) common: CommonOptions,
 }
@@ -27,17 +28,24 @@ pub(super) struct FoundEndpoint {
 impl WhichEndpoint {
     /// Connects to the database, and finds the endpoint.
     pub(super) fn find(&self) -> anyhow::Result<(PgConnection, FoundEndpoint)> {
-        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
-        let key = EndpointKey {
-            merchant: merchant.id,
-            id: self.endpoint,
+        let mut connection = self.common.connect()?;
+        let named = match &self.merchant {
+            Some(merchant) => Some(find_merchant(&mut connection, merchant)?),
+            None => None,
         };
-        let endpoint = webhooks::find(&mut connection, key)?.with_context(|| {
+        let endpoint = webhooks::find_by_id(&mut connection, self.endpoint)?;
+        let endpoint = endpoint.filter(|endpoint| {
+            let named = named.as_ref();
+            named.is_none_or(|merchant| merchant.id == endpoint.merchant)
+        });
+        let endpoint = endpoint.with_context(|| {
+            let owner = named.as_ref().map_or("no merchant", |merchant| merchant.name.as_str());
             format!(
-                "{0} has no webhook endpoint {1}; list its endpoints with `khata webhook list --merchant {0}`",
-                merchant.name, self.endpoint
+                "{owner} has no webhook endpoint {}; list a merchant's endpoints with `khata webhook list --merchant …`",
+                self.endpoint
             )
         })?;
+        let merchant = merchants::of_id(&mut connection, endpoint.merchant)?;
         Ok((connection, FoundEndpoint { merchant, endpoint }))
     }
 }

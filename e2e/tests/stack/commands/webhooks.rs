@@ -291,6 +291,8 @@ async fn events_are_listed_shown_and_replayed() -> Result<()> {
 
     // Another merchant has neither the event nor the endpoint.
     stack.issue_key("other")?;
+    let shown = stack.command(&["webhook", "show", endpoint, "--json"])?;
+    assert!(shown.contains(endpoint), "an id needs no merchant: {shown}");
     for command in [["event", "show", id], ["webhook", "show", endpoint]] {
         let command = [&command[..], &["--merchant", "other"]].concat();
         assert_fails(&stack, &command, 1, "other has no")?;
