@@ -101,6 +101,7 @@ pub(crate) fn summary(faults: &[FieldFault]) -> String {
     };
     let first = format!("{} {}", first.field_name, first.reason);
     match more.len() {
+        0 if first.ends_with(['?', '.']) => first,
         0 => format!("{first}."),
         1 => format!("{first}; 1 more field error."),
         more if faults.len() <= MAX_FAULTS => format!("{first}; {more} more field errors."),

@@ -34,6 +34,19 @@ fn the_message_says_the_first_fault_and_how_many_more_there_are() {
 }
 
 #[test]
+fn a_question_needs_no_full_stop() {
+    let mut faults = Faults::default();
+    faults.push(
+        "typs",
+        FaultCode::Unknown,
+        "is unknown: did you mean types?",
+    );
+    let error = ApiError::from(faults.check().unwrap_err());
+    let message = body(&error, true)["error_message"].clone();
+    assert_eq!(message, "typs is unknown: did you mean types?");
+}
+
+#[test]
 fn a_field_error_has_a_code_and_the_error_a_section_of_the_guide() {
     let served = body(&invalid(1), true);
     let field = json!({"field_name": "bank_account_details[0].ifsc", "code": "required", "reason": "is required"});
