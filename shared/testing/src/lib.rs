@@ -1,4 +1,4 @@
-//! Test support: a database and queues per test, and a proxy that fails on demand. Development only.
+//! Test support: a database and queues per test, a proxy that fails on demand, and threads in many orders. Development only.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,12 +8,14 @@
 
 pub mod database;
 mod deadline;
+mod orders;
 pub mod proxy;
 pub mod queues;
 
 pub use database::Database;
 pub use deadline::{TIMEOUT, until};
 pub use khata_queue::DeliverySignals;
+pub use orders::in_many_orders;
 pub use proxy::Proxy;
 pub use queues::Queues;
 

@@ -1,14 +1,18 @@
 //! The requests between the callers of a lane and its thread.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(test))]
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 use diesel::result::Error as DieselError;
 use khata_domain::MerchantId;
+// In tests shuttle decides which thread runs next.
+#[cfg(test)]
+use shuttle::sync::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::fair_queue::{FairQueue, Weight};
-use crate::watchdog::lock;
 
 /// Why a request was not committed.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +81,12 @@ impl<R, O> Submissions<R, O> {
         })
     }
 
+    /// Locks the queue. A panic of another holder is no reason to stop: each change under the lock is
+    /// complete in itself.
+    fn lock(&self) -> MutexGuard<'_, Queue<R, O>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds a request to the queue of its merchant.
     pub(super) fn push(
         &self,
@@ -86,7 +96,7 @@ impl<R, O> Submissions<R, O> {
     ) -> Result<(), BatchError> {
         let now = Instant::now();
         let waits = |other: &Submission<R, O>| other.caller.waits(now);
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock();
         if queue.has_ended {
             return Err(BatchError::Unavailable);
         }
@@ -106,7 +116,7 @@ impl<R, O> Submissions<R, O> {
         rows: usize,
         until: Option<Instant>,
     ) -> Option<Vec<Submission<R, O>>> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.lock();
         loop {
             let now = Instant::now();
             let waits = |other: &Submission<R, O>| other.caller.waits(now);
@@ -135,7 +145,7 @@ pub(super) struct Callers<R, O>(pub(super) Arc<Submissions<R, O>>);
 
 impl<R, O> Drop for Callers<R, O> {
     fn drop(&mut self) {
-        lock(&self.0.queue).is_closed = true;
+        self.0.lock().is_closed = true;
         self.0.changed.notify_one();
     }
 }
@@ -145,10 +155,95 @@ pub(super) struct EndOfThread<R, O>(pub(super) Arc<Submissions<R, O>>);
 
 impl<R, O> Drop for EndOfThread<R, O> {
     fn drop(&mut self) {
-        let mut queue = lock(&self.0.queue);
+        let mut queue = self.0.lock();
         queue.has_ended = true;
         let abandoned = queue.waiting.take_all();
         drop(queue);
         drop(abandoned);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use khata_testing::in_many_orders;
+    use shuttle::future::block_on;
+    use shuttle::thread::{self, JoinHandle};
+
+    use super::super::fair_queue::MAX_BATCH;
+    use super::*;
+
+    const CALLERS: usize = 3;
+
+    type Handle = Arc<Callers<usize, usize>>;
+
+    /// Starts the thread of a lane, which takes this many batches at most.
+    fn start(batches: usize) -> (Handle, JoinHandle<()>) {
+        let submissions = Submissions::new(Weight::BATCH, 1);
+        let end = EndOfThread(Arc::clone(&submissions));
+        let thread = thread::spawn(move || {
+            let end = end;
+            for _ in 0..batches {
+                let Some(batch) = end.0.take_batch(MAX_BATCH, None) else {
+                    return;
+                };
+                for Submission { request, caller } in batch {
+                    caller.reply(Ok(request));
+                }
+            }
+        });
+        (Arc::new(Callers(submissions)), thread)
+    }
+
+    /// Submits a request and waits for its result, however long.
+    fn submit(lane: &Handle, request: usize) -> Result<usize, BatchError> {
+        let (output, committed) = oneshot::channel();
+        let until = Instant::now() + Duration::from_hours(1);
+        let caller = Caller { until, output };
+        let submission = Submission { request, caller };
+        lane.0.push(MerchantId::new(), Weight::ROW, submission)?;
+        block_on(committed).unwrap_or(Err(BatchError::Unavailable))
+    }
+
+    /// Callers that submit two requests each, one after the other.
+    fn callers(lane: &Handle) -> Vec<JoinHandle<[Result<usize, BatchError>; 2]>> {
+        let caller = |number: usize| {
+            let lane = Arc::clone(lane);
+            thread::spawn(move || {
+                [2 * number, 2 * number + 1].map(|request| submit(&lane, request))
+            })
+        };
+        (0..CALLERS).map(caller).collect()
+    }
+
+    #[test]
+    fn every_caller_gets_its_own_output_and_the_thread_ends_after_the_last_handle() {
+        in_many_orders(|| {
+            let (lane, thread) = start(usize::MAX);
+            let callers = callers(&lane);
+            drop(lane);
+            for (number, caller) in callers.into_iter().enumerate() {
+                let outputs = caller.join().unwrap().map(Result::unwrap);
+                assert_eq!(outputs, [2 * number, 2 * number + 1]);
+            }
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn no_caller_waits_for_a_thread_that_has_ended() {
+        in_many_orders(|| {
+            let (lane, thread) = start(1);
+            for (number, caller) in callers(&lane).into_iter().enumerate() {
+                for (place, result) in caller.join().unwrap().into_iter().enumerate() {
+                    match result {
+                        Ok(output) => assert_eq!(output, 2 * number + place),
+                        Err(error) => assert!(matches!(error, BatchError::Unavailable), "{error}"),
+                    }
+                }
+            }
+            thread.join().unwrap();
+        });
     }
 }
