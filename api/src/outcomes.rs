@@ -3,7 +3,9 @@
 //! notification may be lost, the thread also polls. While Postgres is away it keeps the calls until their wait ends.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::RecvTimeoutError;
+#[cfg(not(test))]
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
@@ -11,6 +13,9 @@ use khata_domain::{ValidationId, ValidationKey};
 use khata_store::accounts::{self, AccountRow};
 use khata_store::{Pool, PooledConnection, outcomes};
 use prometheus_client::metrics::gauge::Gauge;
+// In tests shuttle decides which thread runs next.
+#[cfg(test)]
+use shuttle::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
 use crate::metrics::Counted;
@@ -32,11 +37,13 @@ const CHUNK: usize = 500;
 /// Time after the end of a wait for the last read of its account.
 const LAST_READ: Duration = Duration::from_millis(1_500);
 
+#[derive(Debug)]
 enum Message {
     Wait(ValidationKey, Waiter),
     Stop,
 }
 
+#[derive(Debug)]
 struct Waiter {
     until: Instant,
     /// Whether another call started the validation.
@@ -76,16 +83,7 @@ impl Outcomes {
         waiters: Gauge,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (sender, receiver) = channel();
-        let now = Instant::now();
-        let listener = OutcomeListener {
-            pool,
-            connection: None,
-            retry_at: now,
-            full_read_at: now,
-            stopping: false,
-            waiting: HashMap::new(),
-            joining: HashSet::new(),
-        };
+        let listener = OutcomeListener::new(pool);
         let thread = std::thread::Builder::new().name("outcomes".to_owned());
         let thread = thread.spawn(move || listener.run(&receiver))?;
         Ok((Self { sender, waiters }, thread))
@@ -134,6 +132,19 @@ struct OutcomeListener {
 }
 
 impl OutcomeListener {
+    fn new(pool: Pool) -> Self {
+        let now = Instant::now();
+        Self {
+            pool,
+            connection: None,
+            retry_at: now,
+            full_read_at: now,
+            stopping: false,
+            waiting: HashMap::new(),
+            joining: HashSet::new(),
+        }
+    }
+
     fn run(mut self, receiver: &Receiver<Message>) {
         loop {
             let is_idle = self.waiting.is_empty();
@@ -204,13 +215,7 @@ impl OutcomeListener {
             Some(connection) => connection,
             None => self.listen()?,
         };
-        let notified = outcomes::received(&mut connection)?;
-        // Accept messages after reading notifications: a call registers before its validation can be notified.
-        self.accept_all(receiver);
-        let mut finished: HashSet<ValidationKey> = notified
-            .into_iter()
-            .filter_map(|id| Some(self.waiting.get(&id)?.0))
-            .collect();
+        let mut finished = self.notified(receiver, || outcomes::received(&mut connection))?;
         if !self.joining.is_empty() {
             let joining: Vec<ValidationKey> = self.joining.iter().copied().collect();
             let joined = outcomes::subscribe(&mut connection, &joining, LONGEST_WAIT)?;
@@ -235,6 +240,19 @@ impl OutcomeListener {
         self.deliver(&mut connection, &expired, Some(now))?;
         self.connection = Some(connection);
         Ok(())
+    }
+
+    /// Returns the validations that calls wait for, among those that `received` returns.
+    fn notified(
+        &mut self,
+        receiver: &Receiver<Message>,
+        received: impl FnOnce() -> QueryResult<Vec<ValidationId>>,
+    ) -> QueryResult<HashSet<ValidationKey>> {
+        let notified = received()?;
+        // Accept messages after reading notifications: a call registers before its validation can be notified.
+        self.accept_all(receiver);
+        let waiting = |id| Some(self.waiting.get(&id)?.0);
+        Ok(notified.into_iter().filter_map(waiting).collect())
     }
 
     /// Sends the accounts of finished validations to the calls that wait for them; with `over`, of any validation to the
@@ -266,6 +284,62 @@ impl OutcomeListener {
         self.waiting.retain(|_, (_, waiters)| {
             waiters.retain(|waiter| !waiter.account.is_closed() && waiter.until + LAST_READ > now);
             !waiters.is_empty()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use khata_domain::MerchantId;
+    use khata_testing::in_many_orders;
+    use shuttle::sync::Mutex;
+    use shuttle::thread;
+
+    use super::*;
+
+    #[test]
+    fn no_notification_of_a_validation_is_missed_whenever_its_calls_come_and_go() {
+        // Never connects.
+        let pool = khata_store::open("postgres://khata@127.0.0.1:9/none", "test", 1);
+        in_many_orders(move || {
+            let (sender, receiver) = channel();
+            let waiters = Gauge::default();
+            let outcomes = Outcomes { sender, waiters };
+            // The notifications on the connection of the thread.
+            let sent = Arc::new(Mutex::new(Vec::new()));
+            let until = Instant::now() + Duration::from_hours(1);
+            let calls = (0..3).map(|_| {
+                let (outcomes, sent) = (outcomes.clone(), Arc::clone(&sent));
+                thread::spawn(move || {
+                    let key = ValidationKey {
+                        merchant: MerchantId::new(),
+                        id: ValidationId::new(),
+                    };
+                    let outcome = outcomes.wait_for_new(key, until);
+                    drop(outcomes.wait_for_open(key, until));
+                    // The call commits, and a worker completes the validation.
+                    sent.lock().unwrap().push(key.id);
+                    (key, outcome)
+                })
+            });
+            let calls: Vec<_> = calls.collect();
+            let mut listener = OutcomeListener::new(pool.clone());
+            let mut finished = HashSet::new();
+            let mut poll = || {
+                let received = || Ok(std::mem::take(&mut *sent.lock().unwrap()));
+                finished.extend(listener.notified(&receiver, received).unwrap());
+                listener.drop_expired();
+            };
+            for _ in 0..3 {
+                poll();
+            }
+            let calls = calls.into_iter().map(|call| call.join().unwrap());
+            let calls: Vec<_> = calls.collect();
+            poll();
+            let keys = calls.iter().map(|(key, _)| *key);
+            assert_eq!(finished, keys.collect::<HashSet<_>>());
         });
     }
 }
