@@ -31,6 +31,25 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn delays_double_and_the_jitter_changes_them_by_a_fifth() {
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(10));
+        for (tries, jitter, seconds) in [
+            (0, 0.5, 1),
+            (3, 0.5, 8),
+            (99, 0.5, 600),
+            (99, 0.0, 480),
+            (99, 1.0, 720),
+            (99, 7.0, 720),
+        ] {
+            assert_eq!(
+                backoff.wait(tries, jitter),
+                Duration::from_secs(seconds),
+                "{tries}, {jitter}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn delays_grow_up_to_the_cap(tries in 0u32..100, jitter in 0.0f64..1.0) {

@@ -180,6 +180,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn half_of_the_calls_open_the_circuit_and_more_successes_than_failures_close_it() {
+        let fresh = Circuit::new(start());
+        assert!(!fresh.after(5, 5, start()).is_closed());
+        assert!(fresh.after(6, 5, start()).is_closed());
+        let open = fresh.after(1, 9, start());
+        assert_eq!(
+            open.after(0, 0, seconds(6)).state(seconds(6)),
+            CircuitState::HalfOpen
+        );
+        let longer = open.after(1, 1, seconds(6));
+        assert_eq!(longer.state(seconds(6)), CircuitState::Open(seconds(16)));
+        // A call that ends at the end of the open time is a test call. Earlier calls do not count any more.
+        let closed = open.after(2, 1, seconds(5));
+        assert_eq!(
+            (closed.is_closed(), closed.served, closed.failed),
+            (true, 2.0, 0.0)
+        );
+        let longest = (0..9).fold(open, |circuit, round| {
+            circuit.after(0, 1, seconds(600 * (round + 1)))
+        });
+        assert_eq!(longest.open_until, Some(seconds(5_400 + 120)));
+    }
+
+    #[test]
+    fn each_call_decays_from_its_own_time() {
+        let counts = Circuit::new(start()).after(8, 4, start());
+        let counts = counts.after(0, 0, seconds(15)).after(1, 0, seconds(30));
+        assert_eq!((counts.served, counts.failed), (3.0, 1.0));
+    }
+
     proptest! {
         #[test]
         fn an_open_circuit_always_allows_a_test_call_later(calls in proptest::collection::vec((0u32..50, 0u32..50, 0i64..40), 1..60)) {
