@@ -14,9 +14,10 @@ missing_test_packages() {
     # Runs the quickstart and the sample receiver for PHP.
     needs php-cli php
     php -r 'exit((int) !extension_loaded("pdo_sqlite"));' 2>/dev/null || say php-sqlite3
-    # The same for Java, and the quickstart for Go.
+    # The same for Java, and the quickstart for Go. A client that openapi-generator builds for Go needs the library too.
     needs default-jdk-headless javac
     needs golang-go go
+    [[ -d /usr/share/gocode/src/gopkg.in/validator.v2 ]] || say golang-gopkg-validator.v2-dev
     # Creates the certificate of a test that needs https.
     needs openssl openssl
     needs chromium chromium

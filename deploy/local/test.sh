@@ -53,6 +53,9 @@ cargo build --workspace --all-targets
     KHATA_TEST_TOOLS=$(realpath "$folder/tools")
     export KHATA_TEST_DATABASE_URL KHATA_TEST_AMQP_URL KHATA_TEST_TOOLS
     unset KHATA_LOCAL_DIR
+    # Tests wait for servers and for time more than they compute.
+    RUST_TEST_THREADS=$((2 * $(nproc)))
+    export RUST_TEST_THREADS
     # All failures in one run, and not only those of the first program.
     cargo test --workspace --no-fail-fast
 )

@@ -1,4 +1,4 @@
-"""What the scripts for the Python clients share.
+"""What the scripts that run Python share.
 
 Arguments: the OpenAPI document, a folder for the client, a customer, and ids of accounts, the last of them unknown. From the
 environment: KHATA_API_URL, KHATA_API_KEY. Prints one line of JSON: the accounts as the client read them, and the code of the error
@@ -7,6 +7,7 @@ for the unknown one.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,16 +34,27 @@ class Call:
         print(json.dumps(self.results, default=str))
 
 
+def generate(language, folder, *properties):
+    """Builds a client with openapi-generator, without pages and tests."""
+    build(
+        ["openapi-generator-cli", "generate", "--generator-name", language, "--input-spec", sys.argv[1]],
+        ["--output", folder, "--additional-properties", ",".join(properties), "--global-property"],
+        ["apis,models,supportingFiles,apiDocs=false,modelDocs=false,apiTests=false,modelTests=false"],
+        # Half of the time is the compiler's of the Java machine, for a program that runs once.
+        JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    )
+
+
 def build(*command, **environment):
-    """Runs a generator of the interpreter's own folder, on whose standard output nothing is printed."""
-    command = [word for words in command for word in words]
-    programs = Path(sys.executable).parent
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    """Runs a program, first sought in the interpreter's own folder. Returns what it printed."""
+    command = [str(word) for words in command for word in words]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        [programs / command[0], *command[1:]],
+        [shutil.which(command[0], path=path) or command[0], *command[1:]],
         env={**os.environ, **environment, "PATH": path},
         capture_output=True,
         text=True,
     )
     if done.returncode:
         sys.exit(f"{command[0]}: {done.stdout}\n{done.stderr}")
+    return done.stdout

@@ -1,15 +1,9 @@
 """Builds a Python client with openapi-generator and reads accounts with it, as clients.py says."""
 
-from clients import Call, build
+from clients import Call, generate
 
 call = Call()
-build(
-    ["openapi-generator-cli", "generate", "--generator-name", "python", "--input-spec", call.document],
-    ["--output", call.folder, "--additional-properties", "packageName=khata_pydantic"],
-    ["--global-property", "apis,models,supportingFiles,apiDocs=false,modelDocs=false,apiTests=false,modelTests=false"],
-    # Half of the time is the compiler's of the Java machine, for a program that runs once.
-    JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-)
+generate("python", call.folder, "packageName=khata_pydantic")
 
 import khata_pydantic  # noqa: E402
 from khata_pydantic.exceptions import NotFoundException  # noqa: E402

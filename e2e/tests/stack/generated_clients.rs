@@ -69,6 +69,11 @@ async fn a_client_of_each_generator_reads_accounts() -> Result<()> {
             &python,
         ),
         (python.join("bin/python"), "openapi_generator.py", &python),
+        (
+            python.join("bin/python"),
+            "openapi_generator_go.py",
+            &python,
+        ),
         (PathBuf::from("node"), "typescript_client.mjs", &node),
     ];
     let runs = clients.map(|(interpreter, script, folder)| {
