@@ -1,4 +1,4 @@
-//! What programs put in place of a value that they do not have is refused in every field that the OpenAPI document names.
+//! Every field of the OpenAPI document refuses the texts that programs put in place of a value which they do not have.
 
 use anyhow::{Context, Result};
 use khata_e2e::TestStack;

@@ -125,7 +125,7 @@ const WORDS: [&str; 9] = [
     // Tools that make a call of an OpenAPI document.
     "string",
 ];
-/// Those of [`WORDS`] that are people's names when they are written as names.
+/// Words of [`WORDS`] that are people's names when they are written as names.
 const NAMES: [&str; 4] = ["Null", "Nil", "Nan", "NAN"];
 
 /// Returns whether a program put this text in place of a value that it does not have, in any case: a word such as `undefined` or

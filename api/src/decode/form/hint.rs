@@ -28,7 +28,7 @@ fn is_go(text: &str) -> bool {
     inner.starts_with("map[") || is_struct && text.ends_with(['}', ']']) && text.len() > 4
 }
 
-/// The code of a fault for a value that must be JSON. A template cannot be told from a list or an object in braces.
+/// The code of a fault for a value that must be JSON. A template looks like a list or an object in braces.
 pub(super) fn code(text: &str, error: &serde_json::Error) -> FaultCode {
     let text = text.trim();
     let is_type = ["[object ", "System."]
