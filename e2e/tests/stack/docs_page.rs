@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 /// CSS selector of *Create accounts*.
 const CREATE: &str = ".opblock-post:has([data-path=\"/customers/{customer_id}/accounts\"])";
 
-#[tokio::test]
-async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
+/// Opens the reference of a new stack without workers.
+async fn reference() -> Result<(TestStack, Browser)> {
     let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
@@ -18,6 +18,12 @@ async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
     let page = Browser::start(stack.folder()).await?;
     page.open(&format!("{}/docs", stack.api.url)).await?;
     page.find(CREATE).await?;
+    Ok((stack, page))
+}
+
+#[tokio::test]
+async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
+    let (stack, page) = reference().await?;
     page.screenshot("docs").await?;
     assert_eq!(
         operations_shown(&page).await?,
@@ -66,14 +72,7 @@ async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
 
 #[tokio::test]
 async fn the_form_of_the_page_works_as_it_is_filled_in() -> Result<()> {
-    let stack = TestStack::start(Setup {
-        workers: 0,
-        ..Setup::default()
-    })
-    .await?;
-    let page = Browser::start(stack.folder()).await?;
-    page.open(&format!("{}/docs", stack.api.url)).await?;
-    page.find(CREATE).await?;
+    let (stack, page) = reference().await?;
     assert_eq!(
         page.run("return document.title", &[]).await?,
         "API reference – Khata"
