@@ -138,7 +138,7 @@ async fn parameters_items_and_headers_refuse_placeholders() -> Result<()> {
         ("/banks/ifsc/undefined", "ifsc"),
         ("/customers/asha/customer-accounts/undefined", "account_id"),
     ] {
-        let reply = api.get_path(path).await?;
+        let reply = api.send(api.call(Method::GET, path)).await?;
         assert_faults(path, &reply, &[field]);
         let (code, reason) = fault(&reply.json(), field)
             .map(|(code, reason)| (code.to_owned(), reason.to_owned()))
