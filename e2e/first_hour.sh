@@ -65,7 +65,7 @@ for language in Python Node.js PHP Java Go; do
         printed=$(clean bash -c ". .local/env; $command" 2>&1) || fail "$language: $printed"
         [[ $printed =~ ^ACTIVE\ banh_[0-9a-v]{26}:\ TEST,\ DIRECT_MATCH$ ]] || fail "$language printed: $printed"
     done
-    for refused in 'KHATA_API_KEY=kh_test_wrong#401: Unauthorized' 'KHATA_API_URL=http://127.0.0.1:9#refused|ECONN|ConnectException'; do
+    for refused in 'KHATA_API_KEY=kh_test_wrong#401: Unauthorized' 'KHATA_API_URL=http://127.0.0.1:1999#refused|ECONN|ConnectException'; do
         printed=$(clean bash -c ". .local/env; export ${refused%%#*}; $command" 2>&1) && fail "$language succeeded with ${refused%%#*}: $printed"
         [[ $printed =~ ${refused#*#} && $printed != *"<nil>"* ]] || fail "$language printed with ${refused%%#*}: $printed"
     done
