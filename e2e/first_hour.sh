@@ -49,7 +49,8 @@ for time in first second; do
 done
 echo "README.md: the commands work, also the second time"
 
-# The quickstarts: as printed, and with a reply that comes before the outcome, each for a customer of its own.
+# The quickstarts: as printed, and with a reply that comes before the outcome, each for a customer of its own; with a key that is refused,
+# and without a server, they fail and say so.
 path=$PATH
 for language in Python Node.js PHP Java Go; do
     part=$(section docs/quickstart.md "$language")
@@ -63,6 +64,10 @@ for language in Python Node.js PHP Java Go; do
         grep -qE "wait_seconds[^0-9]*$wait\b" "$folder/$file" || fail "$language has no wait_seconds=10"
         printed=$(clean bash -c ". .local/env; $command" 2>&1) || fail "$language: $printed"
         [[ $printed =~ ^ACTIVE\ banh_[0-9a-v]{26}:\ TEST,\ DIRECT_MATCH$ ]] || fail "$language printed: $printed"
+    done
+    for refused in 'KHATA_API_KEY=kh_test_wrong#401: Unauthorized' 'KHATA_API_URL=http://127.0.0.1:1999#refused|ECONN|ConnectException'; do
+        printed=$(clean bash -c ". .local/env; export ${refused%%#*}; $command" 2>&1) && fail "$language succeeded with ${refused%%#*}: $printed"
+        [[ $printed =~ ${refused#*#} && $printed != *"<nil>"* ]] || fail "$language printed with ${refused%%#*}: $printed"
     done
     echo "$language: the quickstart works"
 done

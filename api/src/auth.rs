@@ -18,6 +18,8 @@ use crate::metrics::{AuthenticationFailure, Metrics};
 
 const NO_KEY: &str = "The request has no API key: send the Authorization header of HTTP Basic, with the API key as user name and an empty password.";
 const OTHER_SCHEME: &str = "The Authorization header has another scheme than Basic: send HTTP Basic, with the API key as user name and an empty password, not Bearer.";
+const NOT_BASE64: &str = "The Authorization header of HTTP Basic is not Base64: send the Base64 of the API key and a colon, which the login of an HTTP client makes.";
+const PASSWORD: &str = "The login of HTTP Basic has a password, which must be empty: send the API key as user name, and nothing behind the colon.";
 const LIVE_KEY: &str = "The API key is a live key, and this service is in sandbox mode: send a key that begins with kh_test_.";
 const TEST_KEY: &str = "The API key is a test key, and this service is not in sandbox mode: send a key that begins with kh_live_.";
 
@@ -137,8 +139,9 @@ impl Authenticator {
         if !is_basic(header.as_bytes()) {
             return Err((AuthenticationFailure::Malformed, OTHER_SCHEME));
         }
-        let key = basic_user(header.as_bytes()).and_then(|key| ApiKey::parse(&key));
-        let key = key.ok_or((AuthenticationFailure::Malformed, INVALID_KEY))?;
+        let malformed = |reason| (AuthenticationFailure::Malformed, reason);
+        let user = basic_user(header.as_bytes()).map_err(malformed)?;
+        let key = ApiKey::parse(&user).ok_or(malformed(INVALID_KEY))?;
         if key.is_for_other_than(self.sandbox_mode) {
             let reason = if self.sandbox_mode {
                 LIVE_KEY
@@ -157,23 +160,28 @@ fn is_basic(header: &[u8]) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Basic"))
 }
 
-/// The user of a Basic credential with an empty password; `None` for anything else.
-fn basic_user(header: &[u8]) -> Option<Zeroizing<String>> {
-    let (scheme, encoded) = header.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"Basic ") {
-        return None;
+/// The user of a Basic credential with an empty password; for anything else a reason, which is the same for every key.
+fn basic_user(header: &[u8]) -> Result<Zeroizing<String>, &'static str> {
+    let encoded = header.get(b"Basic ".len()..).unwrap_or_default();
+    let decoded = BASE64
+        .decode(encoded.trim_ascii())
+        .map_err(|_| NOT_BASE64)?;
+    let decoded = Zeroizing::new(decoded);
+    let text = std::str::from_utf8(&decoded).map_err(|_| INVALID_KEY)?;
+    match text.split_once(':') {
+        None | Some((_, "")) => {
+            let user = text.strip_suffix(':').unwrap_or(text);
+            Ok(Zeroizing::new(user.to_owned()))
+        }
+        Some(_) => Err(PASSWORD),
     }
-    let decoded = Zeroizing::new(BASE64.decode(encoded.trim_ascii()).ok()?);
-    let text = std::str::from_utf8(&decoded).ok()?;
-    let user = text.strip_suffix(':').unwrap_or(text);
-    (!user.contains(':')).then(|| Zeroizing::new(user.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn user(credential: &str) -> Option<String> {
+    fn user(credential: &str) -> Result<String, &'static str> {
         basic_user(format!("Basic {}", BASE64.encode(credential)).as_bytes())
             .map(|user| user.to_string())
     }
@@ -210,13 +218,14 @@ mod tests {
 
     #[test]
     fn the_key_is_the_user_and_the_password_is_empty() {
-        assert_eq!(user("kh_test_x:").as_deref(), Some("kh_test_x"));
-        assert_eq!(user("kh_test_x").as_deref(), Some("kh_test_x"));
-        assert_eq!(user("kh_test_x:secret"), None);
-        assert_eq!(basic_user(b"Bearer abc"), None);
-        assert_eq!(basic_user(b"Basic"), None);
-        assert_eq!(basic_user(b"Basic \xff\xfe"), None);
-        assert_eq!(basic_user(b"Basic !!!"), None);
+        assert_eq!(user("kh_test_x:").as_deref(), Ok("kh_test_x"));
+        assert_eq!(user("kh_test_x").as_deref(), Ok("kh_test_x"));
+        for login in ["kh_test_x:secret", ":kh_test_x", "x::", "no key:x"] {
+            assert_eq!(user(login), Err(PASSWORD), "{login}");
+        }
+        assert_eq!(basic_user(b"Basic").as_deref().map(String::as_str), Ok(""));
+        assert_eq!(basic_user(b"Basic \xff\xfe"), Err(NOT_BASE64));
+        assert_eq!(basic_user(b"Basic kh_test_x"), Err(NOT_BASE64));
     }
 
     #[test]
@@ -230,6 +239,7 @@ mod tests {
             key.err().map(|(_, reason)| reason)
         };
         let basic = |user: &str| format!("Basic {}", BASE64.encode(user));
+        let with_password = basic("kh_test_0123456789:secret");
         let (test, live) = (basic("kh_test_0123456789:"), basic("kh_live_0123456789:"));
         for (sandbox_mode, header, expected) in [
             (true, None, Some(NO_KEY)),
@@ -237,7 +247,9 @@ mod tests {
             (true, Some("Bearer kh_test_x"), Some(OTHER_SCHEME)),
             (true, Some("kh_test_x"), Some(OTHER_SCHEME)),
             (true, Some("Basic"), Some(INVALID_KEY)),
-            (true, Some("Basic !!!"), Some(INVALID_KEY)),
+            (true, Some("Basic !!!"), Some(NOT_BASE64)),
+            (true, Some(with_password.as_str()), Some(PASSWORD)),
+            (false, Some(with_password.as_str()), Some(PASSWORD)),
             (true, Some(live.as_str()), Some(LIVE_KEY)),
             (true, Some(test.as_str()), None),
             (false, Some(test.as_str()), Some(TEST_KEY)),

@@ -80,13 +80,16 @@ struct Successor {
     responses((status = 200, description = "The branch.", body = BankBranch),
         (status = 304, description = "Your copy, named by `If-None-Match`, is current.")))]
 pub(crate) async fn get(
-    _context: RequestContext,
+    context: RequestContext,
     ifsc: web::Path<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
+    if let Some(fault) = context.placeholder() {
+        return Err(fault);
+    }
     let text = ifsc.into_inner();
     let ifsc = Ifsc::parse(&text).map_err(|fault| {
-        let reason = fault_of_ifsc(&text, fault.0);
+        let reason = fault_of_ifsc(&text, fault.reason());
         ApiError::field("ifsc", FaultCode::Format, reason)
     })?;
     let branch = branch(ifsc.as_str())?;
@@ -208,8 +211,8 @@ mod tests {
             ("C0RP0000001", "it must be the letter O"),
         ] {
             let reason = Ifsc::parse(code).unwrap_err();
-            assert_eq!(reason.0, Ifsc::MESSAGE, "{code}");
-            let fault = fault_of_ifsc(code, reason.0);
+            assert_eq!(reason.reason(), Ifsc::MESSAGE, "{code}");
+            let fault = fault_of_ifsc(code, reason.reason());
             assert!(
                 fault.starts_with(&format!("{}: ", Ifsc::MESSAGE)) && fault.contains(explained),
                 "{code}: {fault}"

@@ -73,7 +73,7 @@ pub(crate) struct RequestContext {
     key_id: KeyId,
     pub(crate) merchant: Merchant,
     pub(crate) observed: Observed,
-    /// `customer_id` and `account_id`, as far as the path has them; of other resources, the id.
+    /// The parameters of the path: `customer_id` and `account_id`, as far as it has them; of other resources, the id.
     path: Vec<String>,
     request: HttpRequest,
     payload: Payload,
@@ -232,8 +232,9 @@ impl RequestContext {
     }
 
     /// The fault of what a program put into the path because it had no value.
-    fn placeholder(&self) -> Option<ApiError> {
-        let mut values = ["customer_id", "account_id"].into_iter().zip(&self.path);
+    pub(crate) fn placeholder(&self) -> Option<ApiError> {
+        let names = self.request.match_info().iter().map(|(name, _)| name);
+        let mut values = names.zip(&self.path);
         let (name, _) = values.find(|(_, text)| is_placeholder_id(text))?;
         let reason = "is a placeholder in the path that was not filled in: put the id in its place";
         Some(ApiError::field(name, FaultCode::Placeholder, reason))

@@ -6,10 +6,12 @@ mod form;
 mod json;
 mod media_type;
 mod nearest;
+mod parameters;
 
 pub(crate) use body::{Body, MAX_BODY, decode};
-pub(crate) use fields::{Fields, event_name, number_or, out_of_range};
+pub(crate) use fields::Fields;
 pub(crate) use form::pairs;
 pub(crate) use json::printable;
 pub(crate) use media_type::check_content_encoding;
 pub(crate) use nearest::nearest;
+pub(crate) use parameters::{event_name, number_or, parameter};

@@ -41,7 +41,7 @@ use crate::{
 #[openapi(
     info(
         title = "Khata",
-        description = "Stores customers' bank accounts and UPI addresses and proves that they are real.\n\nAuthenticate with HTTP Basic: the API key is the user name, the password is empty. Times are RFC 3339 in UTC, whole seconds.",
+        description = "Stores customers' bank accounts and UPI addresses and proves that they are real.\n\nAuthenticate with HTTP Basic: the API key is the user name, the password is empty. Times are RFC 3339 in UTC, whole seconds.\n\nGuide: [quickstarts](/docs/quickstart) in five languages, [rules of the API](/docs/api), [events and webhooks](/docs/webhooks).",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
@@ -147,9 +147,9 @@ async fn initializer() -> HttpResponse {
 
 /// A file of the page. Every reply shares the file's bytes, which are part of the program.
 async fn page(file: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let file = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG));
-    let file = file.map_err(|_| ApiError::Internal)?;
-    let file = file.ok_or(ApiError::NotFound("No such file. See /docs."))?;
+    let found = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG));
+    let found = found.map_err(|_| ApiError::Internal)?;
+    let file = found.ok_or_else(|| no_such_page(&file))?;
     let mut response = HttpResponse::Ok();
     if file.gzpipped {
         response.insert_header((CONTENT_ENCODING, ContentEncoding::Gzip));
@@ -160,6 +160,13 @@ async fn page(file: web::Path<String>) -> Result<HttpResponse, ApiError> {
     };
     response.insert_header((CONTENT_SECURITY_POLICY, "frame-ancestors 'none'"));
     Ok(response.content_type(file.content_type).body(bytes))
+}
+
+/// Returns the error of a page that does not exist, which names the one that was probably meant.
+fn no_such_page(name: &str) -> ApiError {
+    let likely = guide::nearest(name);
+    let likely = likely.map_or_else(String::new, |page| format!(" Did you mean {page}?"));
+    ApiError::NoSuchCall(format!("No such page.{likely} See /docs."))
 }
 
 async fn redirect_to_page() -> HttpResponse {

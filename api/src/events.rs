@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::context::RequestContext;
-use crate::decode::{Fields, event_name, number_or, out_of_range};
+use crate::decode::{Fields, event_name, number_or, parameter};
 use crate::deliveries::{self, DeliveryPage};
 use crate::error::{ApiError, Envelope, FaultCode, Faults, NO_EVENT};
 use crate::present::{Page, described};
@@ -186,7 +186,7 @@ fn read_replay(body: &Map<String, Value>) -> Result<Option<EndpointId>, ApiError
 
 /// The event that the path names.
 fn event_of(context: &RequestContext) -> Result<EventId, ApiError> {
-    EventId::parse(context.id()).ok_or(NO_EVENT)
+    EventId::parse(context.id()).ok_or_else(|| context.not_found(NO_EVENT))
 }
 
 /// Word for the newest event in place of an event's id.
@@ -225,53 +225,34 @@ impl Query {
 
     fn parse(query: &schema::EventsQuery) -> Result<Self, ApiError> {
         let mut faults = Faults::default();
-        let after = match query.after.as_deref().map(trim) {
-            None | Some("") => After::Beginning,
-            Some(LATEST) => After::Latest,
-            Some(text) => EventId::parse(text).map_or_else(
-                || {
-                    let reason = "must be the id of an event, evt_ and 26 characters, or latest";
-                    faults.push("after", FaultCode::Format, reason);
-                    After::Beginning
-                },
-                After::Event,
-            ),
+        let after = |text: &str| match text {
+            LATEST => Some(After::Latest),
+            text => EventId::parse(text).map(After::Event),
         };
+        let reason = "must be the id of an event, evt_ and 26 characters, or latest";
+        let after = parameter("after", query.after.as_deref(), &mut faults, after, reason);
         let mut names = Vec::new();
         let types = query.types.as_deref().map(trim).unwrap_or_default();
         for text in types.split(',').map(trim).filter(|_| !types.is_empty()) {
             match event_name(text) {
                 Ok(name) if names.contains(&name) => {}
                 Ok(name) => names.push(name),
-                Err(reason) => {
-                    faults.push("types", FaultCode::Format, reason);
+                Err((code, reason)) => {
+                    faults.push("types", code, reason);
                     break;
                 }
             }
         }
         let range = 1..=MAX_LIMIT;
-        let limit = number_or(query.limit.as_deref(), MAX_LIMIT, &range);
-        if limit.is_none() {
-            faults.push("limit", FaultCode::OutOfRange, out_of_range(&range));
-        }
+        let limit = query.limit.as_deref();
+        let limit = number_or("limit", limit, MAX_LIMIT, &range, &mut faults);
         faults.check()?;
         Ok(Self {
-            after,
+            after: after.unwrap_or(After::Beginning),
             names,
-            limit: limit.unwrap_or(MAX_LIMIT),
+            limit,
         })
     }
-}
-
-/// Reads the id of an event in a query parameter. An empty one is absent.
-pub(crate) fn event_id(name: &str, text: Option<&str>, faults: &mut Faults) -> Option<EventId> {
-    let text = text.map(trim).filter(|text| !text.is_empty())?;
-    let event = EventId::parse(text);
-    if event.is_none() {
-        let reason = "must be the id of an event: evt_ and 26 characters";
-        faults.push(name, FaultCode::Format, reason);
-    }
-    event
 }
 
 /// Events, and the accounts and endpoints that they are about.

@@ -11,9 +11,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use chrono::TimeDelta;
 use diesel::PgConnection;
 use khata_crypto::{Keyring, Purpose};
+use khata_domain::account::ValueError;
 use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::mutants::{self, Mutant};
-use khata_domain::{AccountId, MerchantId};
+use khata_domain::{AccountId, MerchantId, text};
 use khata_store::accounts::{self, AccountRow};
 use khata_store::idempotency::{
     self as records, IdempotentCall, PriorCall, Record, Reply, ReplyForm,
@@ -147,8 +148,18 @@ impl Idempotent {
             is_visible && (1..=MAX_KEY).contains(&key.len())
         };
         let reason = "must be given once, 1 to 255 visible ASCII characters";
+        // Two programs that lack a key would get each other's replies.
+        let is_placeholder =
+            |key: &HeaderValue| key.to_str().is_ok_and(|key| text::is_placeholder_id(key));
         let call = match (keys.next(), keys.next()) {
             (None, _) => None,
+            (Some(key), None) if is_placeholder(key) => {
+                return Err(ApiError::field(
+                    "Idempotency-Key",
+                    FaultCode::Placeholder,
+                    ValueError::PLACEHOLDER.reason(),
+                ));
+            }
             (Some(key), None) if is_valid(&key) => Some(hash(key)),
             _ => {
                 return Err(ApiError::field(

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use khata_api::{Application, Cli, Command, ServeSettings};
-use khata_config::{healthcheck, shutdown};
+use khata_config::{healthcheck, print, shutdown};
 use khata_telemetry as telemetry;
 
 #[global_allocator]
@@ -23,8 +23,8 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Serve(settings) => serve(&settings)?,
-        Command::Healthcheck { listen } => println!("{}", healthcheck::check(&listen)?),
-        Command::Openapi => print!("{}", khata_api::openapi()?),
+        Command::Healthcheck { listen } => print(&format!("{}\n", healthcheck::check(&listen)?))?,
+        Command::Openapi => print(&khata_api::openapi()?)?,
     }
     Ok(())
 }

@@ -7,8 +7,9 @@ mod request;
 use actix_web::HttpResponse;
 use diesel::PgConnection;
 use khata_crypto::Keyring;
-use khata_domain::events::{DeliveryState, DisabledBy, EndpointId, EndpointKey, EventName};
-use khata_domain::text::trim;
+use khata_domain::events::{
+    DeliveryState, DisabledBy, EndpointId, EndpointKey, EventId, EventName,
+};
 use khata_present::{Event, endpoint_event};
 use khata_store::audit::{self, Actor, Changes};
 use khata_store::webhooks::{
@@ -21,10 +22,9 @@ pub(crate) use self::present::{WebhookEndpoint, WebhookEndpointList};
 use self::present::Shown;
 use self::request::{ChangeRequest, CreateRequest, NewSecret, read_nothing};
 use crate::context::RequestContext;
-use crate::decode::{number_or, out_of_range};
+use crate::decode::{number_or, parameter};
 use crate::deliveries::{self, DeliveryPage};
 use crate::error::{ApiError, FaultCode, Faults, NO_ENDPOINT};
-use crate::events::event_id;
 use crate::present::List;
 use crate::{reply, schema};
 
@@ -244,27 +244,14 @@ pub(crate) async fn deliveries(context: RequestContext) -> Result<HttpResponse, 
         )
     })?;
     let mut faults = Faults::default();
-    let before = event_id("before", query.before.as_deref(), &mut faults);
-    let state = query
-        .state
-        .as_deref()
-        .map(trim)
-        .filter(|text| !text.is_empty());
-    let state = state.and_then(|text| {
-        let state = DeliveryState::parse(text);
-        if state.is_none() {
-            let reason = "must be OPEN, DELIVERED or GIVEN_UP";
-            faults.push("state", FaultCode::Format, reason);
-        }
-        state
-    });
-    let range = 1..=MAX_DELIVERIES;
-    let limit = number_or(query.limit.as_deref(), DEFAULT_DELIVERIES, &range);
-    if limit.is_none() {
-        faults.push("limit", FaultCode::OutOfRange, out_of_range(&range));
-    }
+    let (before, state) = (query.before.as_deref(), query.state.as_deref());
+    let reason = "must be the id of an event: evt_ and 26 characters";
+    let before = parameter("before", before, &mut faults, EventId::parse, reason);
+    let reason = "must be OPEN, DELIVERED or GIVEN_UP";
+    let state = parameter("state", state, &mut faults, DeliveryState::parse, reason);
+    let (limit, range) = (query.limit.as_deref(), 1..=MAX_DELIVERIES);
+    let limit = number_or("limit", limit, DEFAULT_DELIVERIES, &range, &mut faults);
     faults.check()?;
-    let limit = limit.unwrap_or(DEFAULT_DELIVERIES);
     let key = key_of(&context)?;
     let read = context.database.read("list deliveries", move |connection| {
         if webhooks::find(connection, key)?.is_none() {
@@ -413,7 +400,7 @@ pub(crate) fn open(keyring: &Keyring, endpoint: &Endpoint) -> Result<EndpointSet
 fn key_of(context: &RequestContext) -> Result<EndpointKey, ApiError> {
     Ok(EndpointKey {
         merchant: context.merchant_id(),
-        id: EndpointId::parse(context.id()).ok_or(NO_ENDPOINT)?,
+        id: EndpointId::parse(context.id()).ok_or_else(|| context.not_found(NO_ENDPOINT))?,
     })
 }
 

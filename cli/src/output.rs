@@ -2,7 +2,7 @@
 //! Tables are in `table`.
 
 use std::fmt;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::sync::OnceLock;
 
 use anyhow::Context;
@@ -40,13 +40,8 @@ pub(crate) fn is_json() -> bool {
 
 /// Prints the document with `--json`, else the text. A reader may close the pipe early; that is no error.
 pub(crate) fn print(document: &Value, text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
     let text: &dyn fmt::Display = if is_json() { document } else { &text };
-    let printed = writeln!(out, "{text}");
-    match printed.and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
-        _ => Ok(()),
-    }
+    khata_config::print(&format!("{text}\n")).context("cannot print")
 }
 
 /// Kind of an error, for scripts. The words are stable.

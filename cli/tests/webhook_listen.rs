@@ -259,6 +259,21 @@ fn earlier_events_are_posted_on_demand_and_failures_are_shown() {
 }
 
 #[test]
+fn a_receiver_that_does_not_run_is_named() {
+    let events = three_events();
+    let (api, _calls) = api(&events);
+    // The port belongs to this test, and nothing listens on it.
+    let unused = tokio::net::TcpSocket::new_v4().unwrap();
+    unused.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let target = unused.local_addr().unwrap();
+    let listening = Listening::start(api, target, &[]);
+    listening.line();
+    let line = listening.line();
+    let expected = format!("-> connect: nothing listens on {target}: start your receiver (");
+    assert!(line.contains(&expected), "{line}");
+}
+
+#[test]
 fn a_refused_key_ends_the_command_with_the_reason() {
     let body = r#"{"error_info":{"developer_message":"Invalid API Key."}}"#;
     let (api, _calls) = serve(move |_| (401, body.to_owned()));

@@ -35,7 +35,7 @@ pub use deadline::{TIMEOUT, eventually};
 pub use gateways::{GATEWAYS, SandboxGateway};
 pub use khata_testing::{Proxy, avoid_midnight};
 pub use merchant::{GatewayAccount, create_unlimited_merchant, khata};
-pub use process::{CommandOutput, Process};
+pub use process::{CommandOutput, Process, path_of};
 pub use prometheus::Prometheus;
 pub use proxies::Proxies;
 pub use published_accounts::{PUBLISHED, PublishedAccount};

@@ -186,7 +186,7 @@ pub(crate) fn run(
 
 /// Returns the path of a program as cargo built it: beside the running program, or above a running test's folder
 /// (`target/debug/deps`).
-pub(crate) fn path_of(program: &str) -> anyhow::Result<PathBuf> {
+pub fn path_of(program: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let mut folders = own.ancestors().skip(1);
     let folder = folders.find(|folder| !folder.ends_with("deps"));

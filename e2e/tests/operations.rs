@@ -276,3 +276,22 @@ fn alertmanager_inhibits_existing_alerts_only() {
     }
     assert!(matched >= 20, "{matched}");
 }
+
+#[test]
+fn a_service_of_the_local_stack_that_starts_slowly_says_what_to_do() {
+    let script = "declare -A READY_WITHIN=([slow]=0)
+        . deploy/local/lib/common.sh
+        . deploy/local/lib/process.sh
+        slow_ready() { false; }
+        is_alive() { true; }
+        await slow";
+    let output = std::process::Command::new("bash")
+        .args(["-c", script])
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(printed.contains("slow is not ready after 0 s"), "{printed}");
+    assert!(printed.contains("say 'make up'"), "{printed}");
+}

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use khata_config::{healthcheck, shutdown};
+use khata_config::{healthcheck, print, shutdown};
 use khata_telemetry as telemetry;
 use khata_worker::{Application, Call, Settings};
 
@@ -13,8 +13,8 @@ fn main() -> ExitCode {
     let result = match Call::parse() {
         Call::Work(settings) => work(*settings),
         Call::Healthcheck(listen) => healthcheck::check(&listen)
-            .map(|ready| println!("{ready}"))
-            .map_err(anyhow::Error::from),
+            .map_err(anyhow::Error::from)
+            .and_then(|ready| Ok(print(&format!("{ready}\n"))?)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

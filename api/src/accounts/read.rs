@@ -7,7 +7,7 @@ use tracing::{Span, field};
 use utoipa::ToSchema;
 
 use crate::context::RequestContext;
-use crate::decode::{number_or, out_of_range};
+use crate::decode::number_or;
 use crate::error::{ApiError, FaultCode, Faults, NO_ACCOUNT, NO_CUSTOMER};
 use crate::present::{self, CustomerAccount, CustomerAccountList, List};
 use crate::{reply, schema};
@@ -62,10 +62,7 @@ pub(crate) async fn page<T: ToSchema>(
     })?;
     let mut faults = Faults::default();
     let mut number = |name: &str, text: Option<String>, default, range| {
-        number_or(text.as_deref(), default, &range).unwrap_or_else(|| {
-            faults.push(name, FaultCode::OutOfRange, out_of_range(&range));
-            default
-        })
+        number_or(name, text.as_deref(), default, &range, &mut faults)
     };
     let count = number("count", paging.count, DEFAULT_COUNT, 1..=MAX_COUNT);
     let offset = number("offset", paging.offset, 0, 0..=MAX_OFFSET);

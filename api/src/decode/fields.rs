@@ -1,14 +1,14 @@
 //! Reads typed values out of a decoded object and collects the faults under the names that the merchant wrote.
 
 use std::fmt::Display;
-use std::ops::RangeInclusive;
 
 use chrono::DateTime;
 use khata_domain::EventName;
 use khata_domain::account::ValueError;
-use khata_domain::text::{foreign_characters, is_placeholder, trim};
+use khata_domain::text::{foreign_characters, is_placeholder, is_placeholder_word, trim};
 use serde_json::{Map, Value};
 
+use super::parameters::{event_name, out_of_range, whole_number};
 use super::{nearest, printable};
 use crate::banks::fault_of_ifsc;
 use crate::error::FaultCode::{
@@ -77,8 +77,25 @@ impl<'a> Fields<'a> {
         self.fault(field.name, Format, format!("is refused: {error}"));
     }
 
-    /// A field that may be absent. A number is a fault, because it has lost its leading zeros.
+    /// A field that may be absent. A number is a fault, because it has lost its leading zeros; so is a placeholder.
     pub(crate) fn optional<T>(&mut self, field: &TextField<T>) -> Option<T> {
+        self.parse(field, |text| match &field.rule {
+            // A person may have the name Null.
+            Rule::Length(_) => names_field(field, text),
+            _ => is_placeholder(text) || names_field(field, text),
+        })
+    }
+
+    /// A secret that may be absent. It may look like a template: `$ecret`.
+    pub(crate) fn secret<T>(&mut self, field: &TextField<T>) -> Option<T> {
+        self.parse(field, is_placeholder_word)
+    }
+
+    fn parse<T>(
+        &mut self,
+        field: &TextField<T>,
+        is_placeholder: impl FnOnce(&str) -> bool,
+    ) -> Option<T> {
         let Value::String(text) = self.value(field)? else {
             let is_number = self.value(field).is_some_and(Value::is_number);
             let reason = if is_number && matches!(field.rule, Rule::Pattern(..)) {
@@ -89,17 +106,28 @@ impl<'a> Fields<'a> {
             self.fault(field.name, Type, reason);
             return None;
         };
-        let parsed = (field.parse)(text);
-        let reason = |fault: ValueError| {
-            if field.name == IFSC.name {
-                fault_of_ifsc(text, fault.0)
-            } else {
-                fault.0.to_owned()
-            }
+        let parsed = if is_placeholder(text) {
+            Err(ValueError::PLACEHOLDER)
+        } else {
+            (field.parse)(text)
+        };
+        let reason = |fault: &ValueError| match fault {
+            ValueError::Form(reason) if field.name == IFSC.name => fault_of_ifsc(text, reason),
+            _ => fault.reason().to_owned(),
         };
         parsed
-            .map_err(|fault| self.fault(field.name, code_of(field, text), reason(fault)))
+            .map_err(|fault| self.fault(field.name, code_of(field, text, &fault), reason(&fault)))
             .ok()
+    }
+
+    /// Adds a fault if a text that must be something else than text is a placeholder. Returns whether it is.
+    fn refuse_placeholder(&mut self, field: &Field) -> bool {
+        let text = self.value(field).and_then(Value::as_str);
+        let is_one = text.is_some_and(|text| is_placeholder(text) || names_field(field, text));
+        if is_one {
+            self.fault(field.name, Placeholder, ValueError::PLACEHOLDER.reason());
+        }
+        is_one
     }
 
     /// A field that must be present.
@@ -117,6 +145,9 @@ impl<'a> Fields<'a> {
 
     /// `true` or `false`, as text or as a JSON boolean.
     pub(crate) fn flag(&mut self, field: &Field) -> Option<bool> {
+        if self.refuse_placeholder(field) {
+            return None;
+        }
         let flag = match self.value(field)? {
             Value::Bool(flag) => Some(*flag),
             Value::String(text) => trim(text).parse().ok(),
@@ -140,6 +171,9 @@ impl<'a> Fields<'a> {
         let Rule::Number(range) = &field.rule else {
             return None;
         };
+        if self.refuse_placeholder(field) {
+            return None;
+        }
         let value = self.value(field)?;
         let number = match value {
             Value::String(text) => whole_number(trim(text)),
@@ -163,6 +197,9 @@ impl<'a> Fields<'a> {
 
     /// Names of events, as a list or with commas between them; none for `ALL`. A list without items is absent.
     pub(crate) fn event_names(&mut self, field: &Field) -> Option<Vec<EventName>> {
+        if self.refuse_placeholder(field) {
+            return None;
+        }
         let texts: Vec<&str> = match self.value(field)? {
             Value::String(text) => text.split(',').map(trim).collect(),
             Value::Array(items) if items.is_empty() => return None,
@@ -195,8 +232,8 @@ impl<'a> Fields<'a> {
                     );
                     return None;
                 }
-                Err(reason) => {
-                    self.fault(field.name, Format, reason);
+                Err((code, reason)) => {
+                    self.fault(field.name, code, reason);
                     return None;
                 }
             }
@@ -228,7 +265,9 @@ impl<'a> Fields<'a> {
             None => return Vec::new(),
             Some(Value::Array(items)) => items,
             Some(other) => {
-                self.fault(name, Type, no_list(other));
+                if !self.refuse_placeholder(field) {
+                    self.fault(name, Type, no_list(other));
+                }
                 return Vec::new();
             }
         };
@@ -263,15 +302,24 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Returns whether the text is the name of its own field, as `accountNumber` for `account_number`.
+fn names_field(field: &Field, text: &str) -> bool {
+    let letters = |text: &str| -> String {
+        let kept = text.chars().filter(|c| !matches!(c, '_' | '-' | ' '));
+        kept.map(|c| c.to_ascii_lowercase()).collect()
+    };
+    text.len() <= 2 * field.name.len() && letters(trim(text)) == letters(field.name)
+}
+
 /// The code of a fault for a text that breaks the rule of its field.
-fn code_of<T>(field: &TextField<T>, text: &str) -> FaultCode {
+fn code_of<T>(field: &TextField<T>, text: &str, fault: &ValueError) -> FaultCode {
     let most = match &field.rule {
         Rule::Pattern(_, most) | Rule::MayBeEmpty(_, most) => *most,
         Rule::Length(length) => Some(*length.end()),
         _ => None,
     };
     let is_time = matches!(field.rule, Rule::Time);
-    if is_placeholder(text) {
+    if matches!(fault, ValueError::Placeholder(_)) {
         Placeholder
     } else if is_time && DateTime::parse_from_rfc3339(trim(text)).is_ok() {
         OutOfRange
@@ -297,44 +345,6 @@ fn no_list(value: &Value) -> &'static str {
     }
 }
 
-/// The event with this name; otherwise the reason of a fault.
-pub(crate) fn event_name(text: &str) -> Result<EventName, String> {
-    if text.is_empty() {
-        return Err("has a comma without a name".to_owned());
-    }
-    EventName::parse(text).ok_or_else(|| {
-        let names: Vec<&str> = EventName::ALL.iter().map(|name| name.as_str()).collect();
-        let shown = printable(text);
-        match nearest(text, &names) {
-            Some(nearest) => {
-                format!("has {shown}, which is not the name of an event: did you mean {nearest}?")
-            }
-            None => format!(
-                "has {shown}, which is not the name of an event: the names are {}",
-                names.join(", ")
-            ),
-        }
-    })
-}
-
-/// The whole number of a query parameter, or the default of one that is absent; `None` if it is not in the range.
-pub(crate) fn number_or(
-    text: Option<&str>,
-    default: i64,
-    range: &RangeInclusive<i64>,
-) -> Option<i64> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return Some(default);
-    };
-    whole_number(text).filter(|number| range.contains(number))
-}
-
-/// The number that these ASCII digits write.
-fn whole_number(text: &str) -> Option<i64> {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| is_number)
-}
-
 /// The reason of a fault for a name that is none of these fields.
 fn unknown(name: &str, known: &[&Field]) -> String {
     let base = name.split(['[', '.']).next().unwrap_or_default();
@@ -355,10 +365,4 @@ fn unknown(name: &str, known: &[&Field]) -> String {
         None if known.len() > 4 => "is not a field of this call".to_owned(),
         None => format!("is not a field here: the fields are {}", names.join(", ")),
     }
-}
-
-/// The reason of a fault for a number outside its range.
-pub(crate) fn out_of_range(range: &RangeInclusive<i64>) -> String {
-    let (least, most) = (range.start(), range.end());
-    format!("must be a whole number from {least} to {most}")
 }

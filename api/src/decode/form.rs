@@ -130,8 +130,11 @@ impl Form {
                         self.object.insert(name.to_owned(), value);
                     }
                     Err(error) => {
-                        self.faults
-                            .push(name, json::code(&error), hint::not_json(text, &error));
+                        self.faults.push(
+                            name,
+                            hint::code(text, &error),
+                            hint::not_json(text, &error),
+                        );
                         self.object.remove(name);
                     }
                 }
@@ -163,7 +166,7 @@ impl Form {
             Ok(other) => self.faults.push(group, Type, no_object(&other)),
             Err(error) => {
                 let reason = hint::not_json(&text, &error);
-                self.faults.push(group, json::code(&error), reason);
+                self.faults.push(group, hint::code(&text, &error), reason);
             }
         }
     }

@@ -72,7 +72,7 @@ fn error_description(status: u16, is_post: bool) -> Option<&'static str> {
         }
         (400, true) => INVALID_WRITE,
         (401, _) => {
-            "The key is missing, malformed, unknown, expired or revoked, or the header has another scheme than Basic. `developer_message` distinguishes a missing key, another scheme and a key of the other mode, and says nothing about any other key."
+            "The key is missing, malformed, unknown, expired or revoked, or the header has another scheme than Basic. `developer_message` distinguishes a missing key, another scheme, a login that is not Base64 or has a password, and a key of the other mode, and says nothing about any other key."
         }
         (403, true) => FORBIDDEN_WRITE,
         (404, _) => "Not found, or belongs to another merchant.",

@@ -1,4 +1,4 @@
-//! The guide for merchants' developers: pages of `docs` that need no script, beside the reference.
+//! The guide for merchants' developers: pages of `docs` that need no script, and the samples that they name, beside the reference.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -16,6 +16,23 @@ const PAGES: [(&str, &str); 3] = [
     ("api", include_str!("../../../docs/api.md")),
     ("webhooks", include_str!("../../../docs/webhooks.md")),
 ];
+/// Builds the list of the samples: place below `docs` and below `/docs/`, and text.
+macro_rules! samples {
+    ($($place:literal),+ $(,)?) => {
+        [$(($place, include_str!(concat!("../../../docs/", $place)))),+]
+    };
+}
+
+const SAMPLES: [(&str, &str); 6] = samples![
+    "samples/webhooks/python/receiver.py",
+    "samples/webhooks/node/receiver.mjs",
+    "samples/webhooks/node/v1a.mjs",
+    "samples/webhooks/go/receiver.go",
+    "samples/webhooks/php/receiver.php",
+    "samples/webhooks/java/Receiver.java",
+];
+/// Least likeness (Jaro-Winkler) of a misspelt page.
+const SIMILAR: f64 = 0.85;
 /// The pages load nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 const STYLE: &str = include_str!("guide.css");
@@ -23,7 +40,7 @@ const STYLE: &str = include_str!("guide.css");
 static HTML: LazyLock<[Bytes; PAGES.len()]> =
     LazyLock::new(|| PAGES.map(|(_, text)| Bytes::from(page(text))));
 
-/// Adds a route for each page.
+/// Adds a route for each page and each sample.
 pub(super) fn routes(config: &mut ServiceConfig) {
     for (place, (name, _)) in PAGES.into_iter().enumerate() {
         let show = move || async move {
@@ -34,6 +51,35 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         };
         config.route(&format!("/docs/{name}"), get().to(show));
     }
+    for (place, text) in SAMPLES {
+        let show = move || async move {
+            HttpResponse::Ok()
+                .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+                .content_type("text/plain; charset=utf-8")
+                .body(Bytes::from_static(text.as_bytes()))
+        };
+        config.route(&format!("/docs/{place}"), get().to(show));
+    }
+}
+
+/// Returns the page or the section that was probably meant by a name below `/docs/`, as a URL.
+pub(super) fn nearest(name: &str) -> Option<String> {
+    let name = name.trim_end_matches(".md").trim_end_matches(".html");
+    let likeness = |known: &str| strsim::jaro_winkler(&name.to_ascii_lowercase(), known);
+    let pages = PAGES
+        .iter()
+        .map(|(page, _)| (*page, format!("/docs/{page}")));
+    let places = SECTIONS.iter().map(|section| {
+        let anchor = section.split_once('#').map_or("", |(_, anchor)| anchor);
+        (anchor, section.clone())
+    });
+    let near = pages
+        .chain(places)
+        .map(|(known, url)| (likeness(known), url));
+    let near = near.filter(|(likeness, _)| *likeness >= SIMILAR);
+    // The first of several: a page before a section.
+    let best = near.reduce(|best, other| if other.0 > best.0 { other } else { best });
+    best.map(|(_, url)| url)
 }
 
 /// Returns the page as HTML, with links to its sections.
@@ -100,6 +146,9 @@ fn target(link: &str) -> Option<String> {
     if link.contains("://") || link.starts_with('#') {
         return Some(link.to_owned());
     }
+    if SAMPLES.iter().any(|(place, _)| *place == link) {
+        return Some(link.to_owned());
+    }
     let (file, section) = link.split_once('#').unwrap_or((link, ""));
     let name = file.strip_suffix(".md")?;
     PAGES.iter().find(|(page, _)| *page == name)?;
@@ -128,8 +177,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// The URLs of all sections: `/docs/api#limits`.
-#[cfg(test)]
-pub(crate) fn sections() -> Vec<String> {
+pub(crate) static SECTIONS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut sections = Vec::new();
     for (place, (name, _)) in PAGES.iter().enumerate() {
         let html = String::from_utf8_lossy(&HTML[place]).into_owned();
@@ -138,7 +186,7 @@ pub(crate) fn sections() -> Vec<String> {
         sections.extend(ids.map(|id| format!("/docs/{name}#{id}")));
     }
     sections
-}
+});
 
 #[cfg(test)]
 mod tests {
@@ -147,13 +195,13 @@ mod tests {
     #[test]
     fn a_page_has_anchors_tables_and_links_to_served_pages_only() {
         let html = page(
-            "# A & B\n\n## `Some` thing, here\n\n[one](api.md#limits) [two](samples/x.py) [three](https://x.example/) [four](#a)\n\n| a | b |\n|---|---|\n| 1 | <2> |\n",
+            "# A & B\n\n## `Some` thing, here\n\n[one](api.md#limits) [two](samples/x.py) [five](samples/webhooks/python/receiver.py) [three](https://x.example/) [four](#a)\n\n| a | b |\n|---|---|\n| 1 | <2> |\n",
         );
         for part in [
             "<title>A &amp; B – Khata</title>",
             "<li><a href=\"#some-thing-here\">Some thing, here</a>",
             "<h2 id=\"some-thing-here\">",
-            "<a href=\"api#limits\">one</a> two <a href=\"https://x.example/\">three</a> <a href=\"#a\">four</a>",
+            "<a href=\"api#limits\">one</a> two <a href=\"samples/webhooks/python/receiver.py\">five</a> <a href=\"https://x.example/\">three</a> <a href=\"#a\">four</a>",
             "<td>1</td>",
         ] {
             assert!(html.contains(part), "{part}: {html}");
@@ -162,8 +210,37 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_does_not_exist_is_likely_another() {
+        for (name, likely) in [
+            ("webhook", Some("/docs/webhooks")),
+            ("webhooks.md", Some("/docs/webhooks")),
+            ("Quickstarts", Some("/docs/quickstart")),
+            ("errors", Some("/docs/api#errors")),
+            ("limit", Some("/docs/api#limits")),
+            ("", None),
+            ("favicon.ico", None),
+        ] {
+            assert_eq!(nearest(name).as_deref(), likely, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_sample_that_a_page_names_is_served() {
+        for (name, text) in PAGES {
+            for link in text
+                .split("](")
+                .skip(1)
+                .filter_map(|rest| rest.split(')').next())
+            {
+                let is_served = SAMPLES.iter().any(|(place, _)| *place == link);
+                assert!(is_served || !link.starts_with("samples/"), "{name}: {link}");
+            }
+        }
+    }
+
+    #[test]
     fn every_link_within_the_guide_leads_to_a_section() {
-        let sections = sections();
+        let sections = &*SECTIONS;
         assert!(sections.len() > 30, "{sections:?}");
         for (place, (name, _)) in PAGES.iter().enumerate() {
             let html = String::from_utf8_lossy(&HTML[place]).into_owned();

@@ -100,11 +100,14 @@ pub(crate) fn summary(faults: &[FieldFault]) -> String {
         return String::new();
     };
     let first = format!("{} {}", first.field_name, first.reason);
-    match more.len() {
-        0 if first.ends_with(['?', '.']) => first,
-        0 => format!("{first}."),
-        1 => format!("{first}; 1 more field error."),
-        more if faults.len() <= MAX_FAULTS => format!("{first}; {more} more field errors."),
-        _ => format!("{first}; more than {} more field errors.", MAX_FAULTS - 1),
-    }
+    let is_whole = first.ends_with(['?', '.']);
+    let more = match more.len() {
+        0 if is_whole => return first,
+        0 => return format!("{first}."),
+        1 => "1 more field error".to_owned(),
+        more if faults.len() <= MAX_FAULTS => format!("{more} more field errors"),
+        _ => format!("more than {} more field errors", MAX_FAULTS - 1),
+    };
+    let mark = if is_whole { "" } else { ";" };
+    format!("{first}{mark} {more}.")
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use khata_domain::account::ValueError;
-use khata_domain::text::{ProseError, is_placeholder, prose, trim};
+use khata_domain::text::{ProseError, prose, trim};
 use khata_domain::{
     AccountNumber, BankCode, BeneficiaryName, Ifsc, ObjectReferenceId, Vpa, trimmed,
 };
@@ -130,12 +130,9 @@ pub(crate) static VALIDATE_FIELDS: [&Field; 7] = [
 pub(crate) static DELETE_FIELDS: [&Field; 1] = [&DELETE_COMMAND];
 
 fn reference(text: &str) -> Result<String, ValueError> {
-    let text = trim(text);
-    if is_placeholder(text) {
-        return Err(ProseError::Placeholder.into());
-    }
-    let reference = ObjectReferenceId::parse(text).map(|reference| reference.expose().to_owned());
-    reference.ok_or(ValueError(ObjectReferenceId::MESSAGE))
+    let reference =
+        ObjectReferenceId::parse(trim(text)).map(|reference| reference.expose().to_owned());
+    reference.ok_or(ValueError::Form(ObjectReferenceId::MESSAGE))
 }
 
 fn purpose(text: &str) -> Result<String, ValueError> {
@@ -143,7 +140,7 @@ fn purpose(text: &str) -> Result<String, ValueError> {
         .map(str::to_owned)
         .map_err(|error| match error {
             ProseError::Length | ProseError::Controls => {
-                ValueError("must be 1 to 250 characters without control characters")
+                ValueError::Form("must be 1 to 250 characters without control characters")
             }
             other => other.into(),
         })
@@ -165,7 +162,7 @@ fn consent_time(text: &str) -> Result<DateTime<Utc>, ValueError> {
         ));
     };
     if time.timestamp() < FIRST_CONSENT {
-        return Err(ValueError(
+        return Err(ValueError::Form(
             "must not be before 2016: send the time at which the payee agreed",
         ));
     }
@@ -211,7 +208,8 @@ fn create(
 fn validate(encoding: Encoding) -> RefOr<Schema> {
     let mut members = vec![optional(&WAIT_SECONDS)];
     members.extend(options(encoding));
-    object(encoding, "Every field is optional.", None, &members)
+    let example = Some(json!({ "wait_seconds": 10 }));
+    object(encoding, "Every field is optional.", example, &members)
 }
 
 fn example() -> Value {

@@ -3,10 +3,12 @@
 use khata_domain::account::ValueError;
 use khata_domain::ids::{CustomerRef, ObjectReferenceId};
 use khata_domain::text::{
-    MAIL_ADDRESS_PATTERN, ProseError, is_placeholder_id, mail_address, prose, trim,
+    MAIL_ADDRESS_PATTERN, ProseError, is_placeholder_address, is_placeholder_id, mail_address,
+    prose, trim,
 };
 use khata_domain::trimmed;
 use khata_present::named_schema;
+use serde_json::{Value, json};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::account_fields::REFERENCE;
@@ -60,7 +62,12 @@ pub(crate) static CONTACT_FIELDS: [&Field; 8] = [
 
 fn update() -> RefOr<Schema> {
     let members = CONTACT_FIELDS.map(optional);
-    object(Json, "Contact data of a customer.", None, &members)
+    object(
+        Json,
+        "Contact data of a customer.",
+        Some(contact_example()),
+        &members,
+    )
 }
 
 fn create() -> RefOr<Schema> {
@@ -69,7 +76,19 @@ fn create() -> RefOr<Schema> {
     let members: Vec<Member> = std::iter::once(required(reference))
         .chain(contact)
         .collect();
-    object(Json, "A customer.", None, &members)
+    let mut example = contact_example();
+    example["object_reference_id"] = json!("customer_1122");
+    object(Json, "A customer.", Some(example), &members)
+}
+
+fn contact_example() -> Value {
+    json!({
+        "mobile_number": "9876543210",
+        "mobile_country_code": "91",
+        "email_address": "asha@example.com",
+        "first_name": "Asha",
+        "last_name": "Rao",
+    })
 }
 
 named_schema! {
@@ -80,15 +99,15 @@ named_schema! {
 fn reference(text: &str) -> Result<ObjectReferenceId, ValueError> {
     let text = trim(text);
     if is_placeholder_id(text) {
-        return Err(ProseError::Placeholder.into());
+        return Err(ValueError::PLACEHOLDER);
     }
     match CustomerRef::parse(text) {
         // A later call would read it as an id and never find this customer.
-        Some(CustomerRef::Id(_)) => {
-            Err(ValueError("must not have the form of a Khata customer id"))
-        }
+        Some(CustomerRef::Id(_)) => Err(ValueError::Form(
+            "must not have the form of a Khata customer id",
+        )),
         Some(CustomerRef::Reference(_)) | None => {
-            ObjectReferenceId::parse(text).ok_or(ValueError(ObjectReferenceId::MESSAGE))
+            ObjectReferenceId::parse(text).ok_or(ValueError::Form(ObjectReferenceId::MESSAGE))
         }
     }
 }
@@ -98,7 +117,7 @@ fn mobile_number(text: &str) -> Result<String, ValueError> {
     let number = digits(text, 16, "must be 1 to 16 digits, without the country code")?;
     let before = text.split(&*number).next().unwrap_or_default();
     if number.len() > 10 && before.contains(char::is_whitespace) {
-        return Err(ValueError(
+        return Err(ValueError::Form(
             "has a blank, as which a form reads +, before a country code: send the number without + and the country code",
         ));
     }
@@ -120,8 +139,11 @@ fn email_address(text: &str) -> Result<String, ValueError> {
     } else {
         mail_address(text)
     };
+    if is_placeholder_address(text) {
+        return Err(ValueError::PLACEHOLDER);
+    }
     let address = address.filter(|_| text.chars().count() <= MAX_EMAIL);
-    address.map(str::to_owned).ok_or(ValueError(
+    address.map(str::to_owned).ok_or(ValueError::Form(
         "must be an e-mail address of at most 128 characters",
     ))
 }
@@ -129,9 +151,9 @@ fn email_address(text: &str) -> Result<String, ValueError> {
 fn person_name(text: &str) -> Result<String, ValueError> {
     let name = prose(text, 0, MAX_NAME);
     name.map(str::to_owned).map_err(|error| match error {
-        ProseError::Length | ProseError::Controls => {
-            ValueError("must be at most 64 characters without control characters, and not blank")
-        }
+        ProseError::Length | ProseError::Controls => ValueError::Form(
+            "must be at most 64 characters without control characters, and not blank",
+        ),
         other => other.into(),
     })
 }

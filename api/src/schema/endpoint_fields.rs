@@ -2,7 +2,7 @@
 
 use khata_domain::account::ValueError;
 use khata_domain::events::{EndpointId, EventName, Payload};
-use khata_domain::text::trim;
+use khata_domain::text::{is_template, trim};
 use khata_domain::{trimmed, words};
 use khata_present::named_schema;
 use khata_present::schema::enum_of;
@@ -39,7 +39,7 @@ fields! {
         "Names of the events that the endpoint gets, or `ALL`, the default. In a form, with commas between them.";
     PAYLOAD: Payload = "payload", Rule::Words(&["FULL", "MASKED", "THIN"]),
         "`FULL` (default): the account as the replies show it. `MASKED`: with masked numbers and addresses, and without names, UTR and metadata. `THIN`: ids, status and version.",
-        "", |text| Payload::parse(trim(text)).ok_or(ValueError("must be FULL, MASKED or THIN"));
+        "", |text| Payload::parse(trim(text)).ok_or(ValueError::Form("must be FULL, MASKED or THIN"));
     IS_ORDERED = "is_ordered", Rule::Flag,
         "Whether the events of an account come in the order of its versions, each once the event before was accepted or given up; default true. `false` is faster where calls fail.";
     CONCURRENCY = "concurrency", Rule::Number(1..=256), "Most calls at once; default 32.";
@@ -48,7 +48,7 @@ fields! {
         "Whether *create accounts* may name another URL with this scheme, host and port as `webhook_url`; default false.";
     SIGNATURE: Signature = "signature", Rule::Words(&["v1", "v1a"]),
         "`v1` (default): webhooks are signed by HMAC-SHA256. `v1a`: also by Ed25519; the reply has `public_key`. Both as Standard Webhooks 1.0.0 defines them.",
-        "", |text| Signature::parse(trim(text)).ok_or(ValueError("must be v1 or v1a, in lower case"));
+        "", |text| Signature::parse(trim(text)).ok_or(ValueError::Form("must be v1 or v1a, in lower case"));
     BASIC_USER: String = "basic_user", Rule::MayBeEmpty("^[^:\\x00-\\x1f\\x7f]*$", Some(MAX_CREDENTIAL)),
         "User name of HTTP Basic credentials that Khata sends to the endpoint. An empty one takes the credentials away.",
         "", |text| credential(text, true);
@@ -58,10 +58,10 @@ fields! {
         "Hours for which the secret or the key pair before signs, too; default 24. With 0 it stops at once.";
     REPLACED: Signature = "signature", Rule::Words(&["v1", "v1a"]),
         "What is replaced. `v1` (default): the secret. `v1a`: the key pair, which the endpoint must have.",
-        "", |text| Signature::parse(trim(text)).ok_or(ValueError("must be v1 or v1a, in lower case"));
+        "", |text| Signature::parse(trim(text)).ok_or(ValueError::Form("must be v1 or v1a, in lower case"));
     REPLAY_ENDPOINT: EndpointId = "endpoint_id", Rule::Pattern(trimmed!("whe_[0-7][0-9a-v]{25}"), None),
         "The endpoint that gets the event again; default: every enabled endpoint that wants it.", "",
-        |text| EndpointId::parse(trim(text)).ok_or(ValueError("must be the id of a webhook endpoint: whe_ and 26 characters"));
+        |text| EndpointId::parse(trim(text)).ok_or(ValueError::Form("must be the id of a webhook endpoint: whe_ and 26 characters"));
 }
 
 /// The fields of *create webhook endpoint*, and of *change webhook endpoint*.
@@ -82,10 +82,23 @@ pub(crate) static ROTATE_FIELDS: [&Field; 2] = [&PREVIOUS_SECRET_HOURS, &REPLACE
 /// The fields of *replay event*.
 pub(crate) static REPLAY_FIELDS: [&Field; 1] = [&REPLAY_ENDPOINT.field];
 
-/// Takes the text; the reader of the request parses it, because sandbox mode permits more.
-#[allow(clippy::unnecessary_wraps, reason = "the form of a field's parser")]
+/// Takes the text, unless its host, a part of its path or a value of its query is a placeholder; the reader of the request parses
+/// it, because sandbox mode permits more.
 pub(super) fn url(text: &str) -> Result<String, ValueError> {
-    Ok(trim(text).to_owned())
+    let url = trim(text);
+    let is_placeholder = |part: &str| {
+        let name = part.split_once(':').map_or(part, |(name, _)| name);
+        ["undefined", "null"]
+            .iter()
+            .any(|word| name.eq_ignore_ascii_case(word))
+            || is_template(part)
+    };
+    if url.split(['/', '?', '&', '=']).any(is_placeholder) {
+        return Err(ValueError::Placeholder(
+            "has a placeholder that was not filled in: send the whole URL",
+        ));
+    }
+    Ok(url.to_owned())
 }
 
 /// Accepts a user name, which ends at the first colon, or a password. Blanks at the ends belong to it.
@@ -93,11 +106,12 @@ fn credential(text: &str, is_user: bool) -> Result<String, ValueError> {
     let fits = text.chars().count() <= MAX_CREDENTIAL
         && !text.bytes().any(|byte| byte.is_ascii_control())
         && !(is_user && text.contains(':'));
-    fits.then(|| text.to_owned()).ok_or(ValueError(if is_user {
-        "must be at most 256 characters without colons and control characters"
-    } else {
-        "must be at most 256 characters without control characters"
-    }))
+    fits.then(|| text.to_owned())
+        .ok_or(ValueError::Form(if is_user {
+            "must be at most 256 characters without colons and control characters"
+        } else {
+            "must be at most 256 characters without control characters"
+        }))
 }
 
 /// The words of `event_names`. A test goes to its endpoint alone.
@@ -130,7 +144,7 @@ named_schema! {
     pub(crate) CreateEndpointJson = create(Json);
     pub(crate) ChangeEndpointForm = change(Form);
     pub(crate) ChangeEndpointJson = change(Json);
-    pub(crate) RotateSecretBody = object(Json, "What is replaced, and until when the one before signs.", None, &ROTATE_FIELDS.map(optional));
+    pub(crate) RotateSecretBody = object(Json, "What is replaced, and until when the one before signs.", Some(json!({ "previous_secret_hours": 24 })), &ROTATE_FIELDS.map(optional));
     pub(crate) ReplayBody = object(Json, "Which endpoint gets the event again.", None, &[optional(&REPLAY_ENDPOINT)]);
     pub(crate) EventChoice = enum_of("Name of an event, or `ALL`: every event, also those of later releases.", event_choices());
     pub(crate) SignatureWord = enum_of("How the webhooks are signed.", Signature::ALL.iter().map(|one| one.as_str()));

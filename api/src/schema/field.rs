@@ -103,8 +103,12 @@ impl Field {
         (!text.is_empty()).then(|| text.replace("{gateways}", &gateway_ids()))
     }
 
-    /// The schema; in JSON, an optional field may be null.
-    fn schema(&self, encoding: Encoding, required: bool) -> RefOr<Schema> {
+    fn example(&self) -> Option<Value> {
+        (!self.example.is_empty()).then(|| Value::from(self.example))
+    }
+
+    /// The schema with this example; in JSON, an optional field may be null.
+    fn schema(&self, encoding: Encoding, required: bool, example: Option<Value>) -> RefOr<Schema> {
         let nullable = encoding == Encoding::Json && !required;
         match &self.rule {
             Rule::Words(words) => {
@@ -123,7 +127,7 @@ impl Field {
             Rule::EventNames if encoding == Encoding::Json => {
                 self.array(nullable, "EventChoice", None)
             }
-            _ => self.scalar(nullable, required),
+            _ => self.scalar(nullable, required, example),
         }
     }
 
@@ -145,7 +149,7 @@ impl Field {
         Schema::from(either.description(self.description()).build()).into()
     }
 
-    fn scalar(&self, nullable: bool, required: bool) -> RefOr<Schema> {
+    fn scalar(&self, nullable: bool, required: bool, example: Option<Value>) -> RefOr<Schema> {
         let or_empty = |pattern: String| {
             let is_open = required && !self.may_be_empty() || pattern.starts_with("^$|");
             Some(if is_open {
@@ -160,7 +164,6 @@ impl Field {
             Rule::Flag => Type::Boolean,
             _ => Type::String,
         };
-        let example = (!self.example.is_empty()).then(|| Value::from(self.example));
         let schema = ObjectBuilder::new()
             .schema_type(type_of(of, nullable))
             .description(self.description())
@@ -204,6 +207,7 @@ pub(crate) fn optional(field: &'static Field) -> Member {
 }
 
 /// The schema of an object with these members and no others; `metadata` permits the members of a form that begin with its name.
+/// The fields of a form have the examples of the form's own example, so that all of them together make one call that works.
 /// Where all names are dotted, they lose their first part: the schema of `consent` holds `consent.obtained` as `obtained`.
 pub(crate) fn object(
     encoding: Encoding,
@@ -211,10 +215,15 @@ pub(crate) fn object(
     example: Option<Value>,
     members: &[Member],
 ) -> RefOr<Schema> {
+    let example_of = |field: &Field| match (encoding, &example) {
+        (Encoding::Form, Some(whole)) => whole.get(field.name).cloned(),
+        (Encoding::Form, None) => None,
+        (Encoding::Json, _) => field.example(),
+    };
     let mut object = ObjectBuilder::new()
         .schema_type(Type::Object)
         .description(Some(description))
-        .example(example);
+        .example(example.clone());
     let is_open = encoding == Encoding::Form && members.iter().any(|(field, _)| field.is_open());
     if !is_open {
         object = object.additional_properties(Some(AdditionalProperties::FreeForm(false)));
@@ -227,7 +236,7 @@ pub(crate) fn object(
         let dotted = field.name.split_once('.');
         let dotted = dotted.filter(|_| is_group);
         let name = dotted.map_or(field.name, |(_, name)| name);
-        object = object.property(name, field.schema(encoding, *required));
+        object = object.property(name, field.schema(encoding, *required, example_of(field)));
         if *required {
             object = object.required(name);
         }

@@ -78,7 +78,7 @@ impl Given {
 /// Reads the credentials: a user without a password has an empty one.
 fn credentials(fields: &mut Fields<'_>) -> Option<(String, String)> {
     let user = fields.optional(&BASIC_USER);
-    let password = fields.optional(&BASIC_PASSWORD);
+    let password = fields.secret(&BASIC_PASSWORD);
     if password.is_some() && user.as_ref().is_none_or(String::is_empty) {
         if !fields.has(&BASIC_USER) || user.is_some() {
             fields.fault(BASIC_PASSWORD.name, Conflict, "requires basic_user");

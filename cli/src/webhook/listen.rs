@@ -11,7 +11,8 @@ use chrono::{DateTime, SubsecRound, Utc};
 use khata_crypto::{ApiKey, secret_buf};
 use khata_domain::events::{EventId, EventName};
 use khata_webhooks::{
-    DeliveryRequest, EndpointUrl, OutgoingMessage, WebhookClient, WebhookSecret, WebhookSecrets,
+    CallError, DeliveryRequest, EndpointUrl, OutgoingMessage, WebhookClient, WebhookSecret,
+    WebhookSecrets,
 };
 use serde_json::{Value, json};
 
@@ -178,6 +179,13 @@ impl Target {
             (Some(error), Some(status)) => {
                 let excerpt = result.as_ref().map_or("", |reply| reply.excerpt.as_str());
                 format!("{status}, {}: {error}; the reply: {excerpt}", error.word())
+            }
+            (Some(error @ CallError::Refused), None) => {
+                let (host, port) = (self.url.host(), self.url.port());
+                format!(
+                    "{}: nothing listens on {host}:{port}: start your receiver",
+                    error.word()
+                )
             }
             (Some(error), None) => format!("{}: {error}", error.word()),
             (None, None) => String::new(),

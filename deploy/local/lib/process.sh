@@ -66,7 +66,7 @@ await() {
     local deadline=$((SECONDS + READY_WITHIN[$1]))
     until "$1_ready"; do
         is_alive "$1" || fail "$1 stopped while starting." "$1"
-        ((SECONDS < deadline)) || fail "$1 is not ready after ${READY_WITHIN[$1]} s." "$1"
+        ((SECONDS < deadline)) || fail "$1 is not ready after ${READY_WITHIN[$1]} s. The machine may be busy, and $1 goes on starting: say 'make up', or this command, again." "$1"
         sleep 0.1
     done
 }

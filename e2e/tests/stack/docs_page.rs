@@ -3,13 +3,13 @@
 use anyhow::{Context, Result};
 use khata_e2e::client::text;
 use khata_e2e::{Browser, Setup, TestStack};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// CSS selector of *Create accounts*.
 const CREATE: &str = ".opblock-post:has([data-path=\"/customers/{customer_id}/accounts\"])";
 
-#[tokio::test]
-async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
+/// Opens the reference of a new stack without workers.
+async fn reference() -> Result<(TestStack, Browser)> {
     let stack = TestStack::start(Setup {
         workers: 0,
         ..Setup::default()
@@ -18,6 +18,12 @@ async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
     let page = Browser::start(stack.folder()).await?;
     page.open(&format!("{}/docs", stack.api.url)).await?;
     page.find(CREATE).await?;
+    Ok((stack, page))
+}
+
+#[tokio::test]
+async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
+    let (stack, page) = reference().await?;
     page.screenshot("docs").await?;
     assert_eq!(
         operations_shown(&page).await?,
@@ -65,6 +71,39 @@ async fn a_developer_creates_an_account_from_the_page() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_form_of_the_page_works_as_it_is_filled_in() -> Result<()> {
+    let (stack, page) = reference().await?;
+    assert_eq!(
+        page.run("return document.title", &[]).await?,
+        "API reference – Khata"
+    );
+    for (link, path) in [
+        ("Guide", "/docs/api"),
+        ("quickstarts", "/docs/quickstart"),
+        ("rules of the API", "/docs/api"),
+        ("events and webhooks", "/docs/webhooks"),
+    ] {
+        let shown = page.find_with_text(".info a", link).await?;
+        let url = shown.prop("href").await?.unwrap_or_default();
+        assert_eq!(url, format!("{}{path}", stack.api.url), "{link}");
+        stack.api.get_path(path).await?.expect_status(200)?;
+    }
+    authorize(&page, &stack.api.key).await?;
+    try_out_create(&page, "application/x-www-form-urlencoded").await?;
+    let (status, body) = execute(&page).await?;
+    page.screenshot("docs_form").await?;
+    assert_eq!(status, "200", "{body}");
+    let account: Value = serde_json::from_str(&body).context("the answer that is shown")?;
+    let details = &account["account_details"]["bank_account_details"];
+    assert_eq!(
+        text(details, "/account_number"),
+        "026291800001191",
+        "{body}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn errors_refer_to_sections_of_the_guide() -> Result<()> {
     let stack = TestStack::start(Setup {
         workers: 0,
@@ -93,12 +132,34 @@ async fn errors_refer_to_sections_of_the_guide() -> Result<()> {
     browser.open(&format!("{}{section}", stack.api.url)).await?;
     browser.find(&format!("#{anchor}")).await?;
     browser.screenshot("guide").await?;
-    for (name, section) in [("webhooks", "#retries"), ("quickstart", "#python")] {
+    for (name, section) in [
+        ("webhooks", "#retries"),
+        ("quickstart", "#python"),
+        ("api", "#errors"),
+    ] {
         browser
             .open(&format!("{}/docs/{name}", stack.api.url))
             .await?;
         browser.find(section).await?;
         browser.screenshot(&format!("guide_{name}")).await?;
+        // A table scrolls rather than break `CREATED` inside.
+        let broken = "return [...document.querySelectorAll('td:first-child code, th code')]
+            .filter(code => code.getClientRects().length > 1).map(code => code.textContent)";
+        assert_eq!(browser.run(broken, &[]).await?, json!([]), "{name}");
+    }
+    let sample = "/docs/samples/webhooks/python/receiver.py";
+    let sample = stack.api.get_path(sample).await?.expect_status(200)?;
+    assert!(sample.text.contains("def verify("), "{}", sample.text);
+    for (path, likely) in [
+        ("/docs/webhook", "/docs/webhooks"),
+        ("/docs/errors", "/docs/api#errors"),
+    ] {
+        let reply = stack.api.get_path(path).await?.expect_status(404)?;
+        let message = text(&reply.json(), "/error_info/developer_message").to_owned();
+        assert!(
+            message.contains(&format!("Did you mean {likely}?")),
+            "{message}"
+        );
     }
     assert!(browser.console_errors().await?.is_empty());
     Ok(())
@@ -152,28 +213,35 @@ async fn authorize(page: &Browser, key: &str) -> Result<()> {
 /// Opens the operation and fills in a call with one UPI address, as JSON.
 async fn open_create(page: &Browser) -> Result<()> {
     let within = |rest: &str| format!("{CREATE} {rest}");
+    try_out_create(page, "application/json").await?;
+    let customer = page
+        .find(&within("[data-param-name=customer_id] input"))
+        .await?;
+    page.fill(&customer, "from_the_page").await?;
+    let body = page.find(&within("textarea.body-param__text")).await?;
+    page.fill(&body, r#"{"vpa":"asha@okhdfcbank"}"#).await
+}
+
+/// Opens the operation with a body in this encoding.
+async fn try_out_create(page: &Browser, encoding: &str) -> Result<()> {
+    let within = |rest: &str| format!("{CREATE} {rest}");
     page.click(&page.find(&within(".opblock-summary-control")).await?)
         .await?;
     // The page may show the fields at once: the button would then hide them.
     page.find(&within(".try-out__btn")).await?;
     let button = within(".try-out__btn:not(.cancel)");
     page.click_if_present(&button).await?;
-    let customer = page
-        .find(&within("[data-param-name=customer_id] input"))
+    page.find(&within("[data-param-name=customer_id] input"))
         .await?;
-    page.fill(&customer, "from_the_page").await?;
-    choose_json(page).await?;
-    let body = page.find(&within("textarea.body-param__text")).await?;
-    page.fill(&body, r#"{"vpa":"asha@okhdfcbank"}"#).await
-}
-
-/// Chooses JSON if the page offers both encodings.
-async fn choose_json(page: &Browser) -> Result<()> {
     let script = "const choice = document.querySelector(arguments[0] + ' .opblock-section-request-body select');
         if (!choice) return;
-        Object.getOwnPropertyDescriptor(HTMLSelectElement.prototype, 'value').set.call(choice, 'application/json');
+        Object.getOwnPropertyDescriptor(HTMLSelectElement.prototype, 'value').set.call(choice, arguments[1]);
         choice.dispatchEvent(new Event('change', { bubbles: true }));";
-    page.run(script, &[CREATE]).await?;
+    page.run(script, &[CREATE, encoding]).await?;
+    if !encoding.ends_with("json") {
+        page.find(&within("[data-property-name=ifsc] input"))
+            .await?;
+    }
     Ok(())
 }
 

@@ -101,6 +101,53 @@ async fn a_client_of_each_generator_reads_accounts() -> Result<()> {
     Ok(())
 }
 
+/// The guide's lines that log in are those of the clients that the tests run.
+#[test]
+fn the_guide_shows_the_login_of_each_generated_client() -> Result<()> {
+    let guide = include_str!("../../../docs/api.md");
+    for (script, parts) in [
+        (
+            "openapi_python_client.py",
+            &[
+                "token=token, prefix=\"Basic\")",
+                "import get_account",
+                "AuthenticatedClient(base_url=",
+            ][..],
+        ),
+        (
+            "client.ts",
+            &[
+                "btoa(`${process.env.KHATA_API_KEY}:`)",
+                "createClient<paths>({",
+                "authorization: `Basic ${key}`",
+            ],
+        ),
+        (
+            "openapi_generator.py",
+            &[
+                "password=\"\")",
+                ".Configuration(host=",
+                ".CustomerAccountsApi(client)",
+            ],
+        ),
+        (
+            "go_client.go",
+            &[
+                "khata.BasicAuth{UserName: os.Getenv(\"KHATA_API_KEY\")}",
+                "context.WithValue(context.Background(), khata.ContextBasicAuth, key)",
+            ],
+        ),
+        ("openapi_generator_go.py", &["enumClassPrefix=true"]),
+    ] {
+        let script_text = std::fs::read_to_string(scripts().join(script))?;
+        for part in parts {
+            ensure!(script_text.contains(part), "{script} has no {part}");
+            ensure!(guide.contains(part), "the guide has no {part}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_document_passes_the_rules_that_redocly_recommends() -> Result<()> {
     let folder = tools()?.join("generators-node");

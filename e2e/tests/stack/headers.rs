@@ -30,16 +30,10 @@ async fn every_invalid_key_gets_the_same_reply() -> Result<()> {
     let live = key.replace("kh_test_", "kh_live_");
     let cases = [
         ("a scheme alone", Some("Basic".into())),
-        ("no base64", Some("Basic !!!".into())),
         ("nothing in base64", Some("Basic ".into())),
         ("an empty key", Some(basic(":"))),
         ("an unknown key", Some(basic(&format!("{unknown}:")))),
         ("a key cut short", Some(basic(&format!("{}:", &key[..20])))),
-        (
-            "a key with a password",
-            Some(basic(&format!("{key}:secret"))),
-        ),
-        ("a key as the password", Some(basic(&format!(":{key}")))),
         ("a key with a NUL", Some(basic(&format!("{key}\0:")))),
         (
             "a key of 10 kB",
@@ -94,6 +88,10 @@ async fn every_invalid_key_gets_the_same_reply() -> Result<()> {
             "another scheme than Basic",
         ),
         (Some(basic(&format!("{live}:"))), "is a live key"),
+        (Some(basic(&format!("{key}:secret"))), "has a password"),
+        (Some(basic(&format!("{unknown}:secret"))), "has a password"),
+        (Some(basic(&format!(":{key}"))), "has a password"),
+        (Some(format!("Basic {key}")), "is not Base64"),
     ] {
         let mut request = api.bare(Method::GET, "/customers/a");
         if let Some(credential) = &credential {

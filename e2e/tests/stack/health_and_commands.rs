@@ -1,7 +1,10 @@
 //! Health of the services, their version, and commands that an operator repeats.
 
+use std::io::Read;
+use std::process::{Command, Stdio};
+
 use anyhow::{Context, Result};
-use khata_e2e::{Database, Setup, TIMEOUT, TestStack, eventually};
+use khata_e2e::{Database, Setup, TIMEOUT, TestStack, eventually, path_of};
 use reqwest::Method;
 
 #[tokio::test]
@@ -85,6 +88,27 @@ async fn commands_are_repeatable_and_reject_invalid_input() -> Result<()> {
             code == 1,
             "{output:?}"
         );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_reader_may_close_the_pipe_of_a_program() -> Result<()> {
+    for (program, arguments) in [
+        ("khata-api", &["openapi"][..]),
+        ("khata", &["completions", "bash"]),
+    ] {
+        let mut running = Command::new(path_of(program)?)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut pipe = running.stdout.take().context("no standard output")?;
+        pipe.read_exact(&mut [0; 10])?;
+        drop(pipe);
+        let output = running.wait_with_output()?;
+        let is_silent = output.status.success() && output.stderr.is_empty();
+        assert!(is_silent, "{program}: {output:?}");
     }
     Ok(())
 }

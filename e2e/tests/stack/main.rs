@@ -31,6 +31,7 @@ mod kills;
 mod limits;
 mod load;
 mod openapi;
+mod placeholders;
 mod postgres;
 mod previous_release;
 mod redaction_and_traces;

@@ -12,27 +12,41 @@ use crate::text::{self, ProseError, trimmed};
 
 /// A value breaks the rule of its field. The text is for the merchant's developer and never repeats the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ValueError(pub &'static str);
+pub enum ValueError {
+    /// The value does not have the field's form.
+    #[error("{0}")]
+    Form(&'static str),
+    /// A program put the value, or a part of it, in place of one that it did not have.
+    #[error("{0}")]
+    Placeholder(&'static str),
+}
 
 impl ValueError {
+    pub const PLACEHOLDER: Self = Self::Placeholder(
+        "is a placeholder that was not filled in: send the value, or leave the field out",
+    );
+
     /// The fault of a text without its blanks: digits of another script if it has some, else this message.
     pub fn of(text: &str, message: &'static str) -> Self {
-        Self(text::foreign_characters(text).unwrap_or(message))
+        Self::Form(text::foreign_characters(text).unwrap_or(message))
+    }
+
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Form(reason) | Self::Placeholder(reason) => reason,
+        }
     }
 }
 
 impl From<ProseError> for ValueError {
     fn from(error: ProseError) -> Self {
-        Self(match error {
+        Self::Form(match error {
+            ProseError::Placeholder => return Self::PLACEHOLDER,
             ProseError::Length => "has too few or too many characters",
             ProseError::Controls => "must not contain control characters",
             ProseError::Invisible => "has only invisible characters",
             ProseError::QuestionMarks => {
                 "has only question marks, which an encoding puts in place of letters that it does not have: encode the call in UTF-8"
-            }
-            ProseError::Placeholder => {
-                "is a placeholder that was not filled in: send the value, or leave the field out"
             }
         })
     }
@@ -98,11 +112,15 @@ impl AccountNumber {
     /// Length from which on the masked form shows four characters; of a shorter number they would be half or more.
     const LONG: usize = 9;
 
-    /// Parses the text after trimming it. Spaces within, non-ASCII digits and masked numbers are errors.
+    /// Parses the text after trimming it. Spaces within, non-ASCII digits, masked numbers and placeholders are errors: a gateway
+    /// would pay to an account of the number `undefined`.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let number = text::trim(text);
+        if text::is_placeholder(number) {
+            return Err(ValueError::PLACEHOLDER);
+        }
         if Self::is_masked(number) {
-            return Err(ValueError(Self::MASKED));
+            return Err(ValueError::Form(Self::MASKED));
         }
         Self::from_stored(number).ok_or_else(|| {
             let is_scientific = number.to_ascii_uppercase().contains("E+");
@@ -168,7 +186,7 @@ impl BeneficiaryName {
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         match text::prose(text, Self::MIN_LENGTH, Self::MAX_LENGTH) {
             Ok(name) => Ok(Self(name.to_owned())),
-            Err(ProseError::Length) => Err(ValueError("must be 1 to 120 characters")),
+            Err(ProseError::Length) => Err(ValueError::Form("must be 1 to 120 characters")),
             Err(error) => Err(error.into()),
         }
     }
@@ -213,14 +231,17 @@ impl Vpa {
         "is masked: send the whole UPI address, without X in place of its characters";
     const NO_NUMBER: &'static str = "names a bank account by a number that is masked or does not have 5 to 35 letters and digits";
     const PLACEHOLDER: &'static str =
-        "has a placeholder before its @ that was not filled in: send the payee's UPI address";
+        "has a placeholder that was not filled in: send the payee's UPI address";
 
     /// Parses the text after trimming it and changing it to lower case. An e-mail address is an error.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         if text.len() > Self::MAX_LENGTH && text.chars().count() > Self::MAX_LENGTH {
-            return Err(ValueError("must be at most 255 characters"));
+            return Err(ValueError::Form("must be at most 255 characters"));
         }
         let address = text::trim(text);
+        if text::is_placeholder_address(address) {
+            return Err(ValueError::Placeholder(Self::PLACEHOLDER));
+        }
         let vpa = Self::from_stored(address).filter(|vpa| !vpa.0.ends_with(['.', '-']));
         let Some(vpa) = vpa else {
             let is_list = address.contains([',', ';']) && address.matches('@').count() > 1;
@@ -232,13 +253,11 @@ impl Vpa {
             return Err(ValueError::of(address, message));
         };
         if mail::is_mail_domain(vpa.handle()) {
-            Err(ValueError(Self::MAIL))
-        } else if ["undefined", "null"].contains(&vpa.user()) {
-            Err(ValueError(Self::PLACEHOLDER))
+            Err(ValueError::Form(Self::MAIL))
         } else if vpa.is_masked() {
-            Err(ValueError(Self::MASKED))
+            Err(ValueError::Form(Self::MASKED))
         } else if vpa.has_no_number() {
-            Err(ValueError(Self::NO_NUMBER))
+            Err(ValueError::Form(Self::NO_NUMBER))
         } else {
             Ok(vpa)
         }

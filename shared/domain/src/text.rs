@@ -83,7 +83,7 @@ pub fn prose(text: &str, least: usize, most: usize) -> Result<&str, ProseError> 
     if bare.len() > 1 && bare.bytes().all(|b| b == b'?' || b == b' ') {
         return Err(ProseError::QuestionMarks);
     }
-    if is_placeholder(bare) {
+    if is_placeholder(bare) && !NAMES.contains(&bare) {
         return Err(ProseError::Placeholder);
     }
     Ok(trim_prose(text))
@@ -112,39 +112,58 @@ pub fn mail_address(text: &str) -> Option<&str> {
     (is_part(user) && is_part(host)).then_some(address)
 }
 
-/// Returns whether a program put this text in place of a value that it does not have: `undefined`, `None`, `[object Object]`,
-/// or a template that it did not fill in, such as `{customer_id}`. "Null" as a name is none.
+/// Words that programming languages and tools write in place of a value.
+const WORDS: [&str; 9] = [
+    "undefined",
+    "null",
+    "(null)",
+    "none",
+    "nil",
+    "nan",
+    "array",
+    "optional.empty",
+    // Tools that make a call of an OpenAPI document.
+    "string",
+];
+/// Words of [`WORDS`] that are people's names when they are written as names.
+const NAMES: [&str; 4] = ["Null", "Nil", "Nan", "NAN"];
+
+/// Returns whether a program put this text in place of a value that it does not have, in any case: a word such as `undefined` or
+/// `None`, the name of a type such as `[object Object]` or `System.String[]`, or a template that it did not fill in, such as
+/// `{customer_id}`. Every field of a request asks this one question.
 pub fn is_placeholder(text: &str) -> bool {
     let text = trim(text);
-    matches!(
-        text,
-        "undefined"
-            | "UNDEFINED"
-            | "null"
-            | "NULL"
-            | "(null)"
-            | "None"
-            | "NONE"
-            | "nil"
-            | "NIL"
-            | "NaN"
-            | "nan"
-            | "Array"
-    ) || is_template(text)
+    is_placeholder_word(text) || is_type(text) || is_template(text)
 }
 
-/// Returns whether an id is a placeholder, in any case, the name of the parameter itself, or the id of nothing: a UUID of zeros.
+/// Returns whether the text is one of the words alone. A password may look like a template.
+pub fn is_placeholder_word(text: &str) -> bool {
+    WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// Returns whether a part of an address `user@host` is a placeholder. `nil@upi` may be a person.
+pub fn is_placeholder_address(text: &str) -> bool {
+    let Some((user, host)) = trim(text).split_once('@') else {
+        return is_placeholder(text);
+    };
+    let is_word = ["undefined", "null", "none"]
+        .iter()
+        .any(|word| user.eq_ignore_ascii_case(word));
+    is_word || is_template(user) || is_placeholder(host)
+}
+
+/// Returns whether an id is a placeholder, the name of the parameter itself, or the id of nothing: a UUID of zeros.
 pub fn is_placeholder_id(text: &str) -> bool {
     let text = trim(text);
     let is_marked = text.strip_prefix('@').is_some_and(names_an_id);
     let listed = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));
-    is_id_word(text)
+    is_placeholder(text)
+        || is_id_word(text)
         || is_marked
         || listed.is_some_and(names_an_id)
         || is_zeros(text)
-        || is_template(text)
 }
 
 /// Returns whether the text has the zeros of an empty UUID (.NET, Java, Go), ULID or ObjectID, and nothing else.
@@ -161,13 +180,7 @@ fn names_an_id(name: &str) -> bool {
 }
 
 fn is_id_word(text: &str) -> bool {
-    const WORDS: [&str; 14] = [
-        "undefined",
-        "null",
-        "(null)",
-        "none",
-        "nil",
-        "nan",
+    const IDS: [&str; 8] = [
         "customer_id",
         "customerid",
         "customer-id",
@@ -177,7 +190,19 @@ fn is_id_word(text: &str) -> bool {
         "object_reference_id",
         "objectreferenceid",
     ];
-    WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+    IDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// Returns whether the text is what .NET or Java prints for a list or an object in place of its content: the name of the type.
+fn is_type(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let is_dot_net = text
+        .strip_prefix("system.")
+        .is_some_and(|name| name.ends_with(']') || ["object", "string", "dbnull"].contains(&name));
+    let is_java = ["[l", "[b@", "[c@", "java.lang.", "java.util."]
+        .iter()
+        .any(|start| text.starts_with(start));
+    is_dot_net || is_java && text.contains('@')
 }
 
 /// Returns whether a variable or a parameter may have this name.
@@ -199,13 +224,15 @@ fn is_value(text: &str) -> bool {
         || is_mail && mail_address(text).is_some()
 }
 
-fn is_template(text: &str) -> bool {
+/// Returns whether the text is a template that was not filled in: `{customer_id}`, `${id}`, `<id>`, `$id`, `%s`.
+pub fn is_template(text: &str) -> bool {
     /// Marks around a name; around a [value](is_value) they belong to it.
     const AROUND: [(&str, &str); 4] = [("{", "}"), ("<", ">"), ("%7b", "%7d"), ("%3c", "%3e")];
-    const MARKS: [(&str, &str); 9] = [
+    const MARKS: [(&str, &str); 10] = [
         ("${", "}"),
         ("#{", "}"),
         ("[object ", "]"),
+        ("Optional[", "]"),
         // A format of Python with the name of its value.
         ("%(", ")s"),
         ("%(", ")d"),
@@ -222,11 +249,15 @@ fn is_template(text: &str) -> bool {
         is_between.then_some(inner)
     };
     let is_named = |inner: &str| !is_value(inner);
-    // `:customer_id` of a route, `$customer_id` in single quotes of PHP or a shell, `%s` of a format.
+    const FORMATS: [&str; 6] = ["%s", "%d", "%v", "%@", "%1$s", "%1$d"];
+    // `%CUSTOMER_ID%` of a Windows shell, `:customer_id` of a route, `$customer_id` in single quotes of PHP or a shell.
     AROUND.iter().filter_map(between).any(is_named)
         || MARKS.iter().any(|marks| between(marks).is_some())
+        || between(&("%", "%")).is_some_and(is_name)
         || text.strip_prefix([':', '$']).is_some_and(is_name)
-        || matches!(text, "%s" | "%d" | "%v" | "%@" | "%1$s" | "%1$d")
+        || FORMATS
+            .iter()
+            .any(|format| text.eq_ignore_ascii_case(format))
 }
 
 /// First digit of a script, and the message for its digits.

@@ -8,7 +8,7 @@ use khata_domain::{AccountId, AccountStatus, CustomerId, Details, MerchantId, Va
 use khata_ifsc as ifsc;
 use khata_store::accounts::AccountRow;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::error::PresentError;
@@ -17,6 +17,7 @@ use crate::validation::{self, Validation};
 
 /// A customer's bank account or UPI address.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!(example()))]
 pub struct CustomerAccount {
     #[schema(value_type = schema::CustomerAccountObject)]
     pub object: &'static str,
@@ -36,10 +37,10 @@ pub struct CustomerAccount {
     #[schema(format = DateTime, example = "2023-06-06T13:28:20Z")]
     pub date_created: String,
     /// Time of the last status change.
-    #[schema(format = DateTime, example = "2023-06-06T13:28:20Z")]
+    #[schema(format = DateTime, example = "2023-06-06T13:28:21Z")]
     pub last_updated: String,
     /// Time of the last result from a gateway.
-    #[schema(required, format = DateTime, example = "2023-06-06T13:29:53Z")]
+    #[schema(required, format = DateTime, example = "2023-06-06T13:28:21Z")]
     pub last_validated: Option<String>,
     pub account_details: AccountDetails,
     /// Amount of a penny drop in rupees.
@@ -63,6 +64,39 @@ pub struct CustomerAccount {
     /// Your `metadata.*`.
     #[schema(value_type = schema::Metadata)]
     pub metadata: Value,
+}
+
+/// An account that a penny drop found, as the guide shows it.
+fn example() -> Value {
+    json!({
+        "object": "customer_account",
+        "id": "banh_01k82u7s7aeqraoh1tia1a3hc8",
+        "customer_id": "cst_01k82u7s7deddovl581r211s9l",
+        "object_reference_id": "customer_1122",
+        "date_created": "2023-06-06T13:28:20Z",
+        "last_updated": "2023-06-06T13:28:21Z",
+        "last_validated": "2023-06-06T13:28:21Z",
+        "account_details": {
+            "bank_account_details": {
+                "account_number": "026291800001191",
+                "beneficiary_name": "test",
+                "ifsc": "AABF0008032",
+                "bank_code": "12",
+                "bank_name": null,
+                "branch_name": null,
+                "ifsc_listed": false,
+                "ifsc_hint": null,
+            },
+        },
+        "validation_amount": 1,
+        "currency": "INR",
+        "status": "ACTIVE",
+        "version": 2,
+        "gateway_id": null,
+        "gateway_reference_id": null,
+        "validation": validation::example(),
+        "metadata": {},
+    })
 }
 
 /// Details of the account: one member, named as the kind of account.

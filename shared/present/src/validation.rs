@@ -9,12 +9,14 @@ use khata_domain::{
 use khata_name_match::NameMatchResult as MatchResult;
 use khata_store::accounts::AccountRow;
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::schema::{enum_of, time};
 
 /// One validation of an account.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!(example()))]
 pub struct Validation {
     #[schema(pattern = "^val_[0-9a-v]{26}$")]
     pub id: String,
@@ -56,6 +58,27 @@ pub struct Validation {
     /// Time of the outcome; `null` until then.
     #[schema(required, format = DateTime)]
     pub date_completed: Option<String>,
+}
+
+/// A penny drop that found the account, as the guide shows it.
+pub(crate) fn example() -> Value {
+    json!({
+        "id": "val_01k82u7s7ae3r9i1q7vqk9u2l4",
+        "gateway_id": 70,
+        "gateway_reference_id": "main",
+        "method": "PENNY_DROP",
+        "name_at_bank": "TEST",
+        "name_match": { "score": 100, "result": "DIRECT_MATCH" },
+        "account_type": null,
+        "utr": "315713280017",
+        "failure": null,
+        "pending_reason": null,
+        "next_attempt_at": null,
+        "attempts": 1,
+        "reused_from": null,
+        "date_created": "2023-06-06T13:28:20Z",
+        "date_completed": "2023-06-06T13:28:21Z",
+    })
 }
 
 /// How well the name at the bank matches `beneficiary_name`.

@@ -21,6 +21,8 @@ pub enum CallError {
         "cannot connect to the endpoint within 5 s: check its name server, that it listens on the URL's port, and that firewalls let Khata in"
     )]
     Connect,
+    #[error("nothing listens on the URL's port: start the endpoint's server, or correct the port")]
+    Refused,
     #[error("the TLS handshake failed: {0}")]
     Tls(&'static str),
     #[error("the endpoint did not reply in time: reply first, then process the event")]
@@ -41,7 +43,7 @@ impl CallError {
             Self::Url(_) => "forbidden_url",
             Self::Address(_) => "forbidden_address",
             Self::Dns => "dns",
-            Self::Connect => "connect",
+            Self::Connect | Self::Refused => "connect",
             Self::Tls(_) => "tls",
             Self::Timeout => "timeout",
             Self::Protocol => "protocol",
@@ -70,6 +72,10 @@ impl From<hyper_util::client::legacy::Error> for CallError {
             }
             if let Some(error) = cause.downcast_ref::<rustls::Error>() {
                 return Self::Tls(tls_failure(error));
+            }
+            let io = cause.downcast_ref::<io::Error>();
+            if io.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+                return Self::Refused;
             }
         }
         if error.is_connect() {

@@ -345,6 +345,47 @@ async fn the_java_sample_accepts_only_what_khata_signed() {
 }
 
 #[tokio::test]
+async fn no_sample_starts_without_a_secret() {
+    for (program, file) in [
+        ("python3", "python/receiver.py"),
+        ("node", "node/receiver.mjs"),
+        ("go", "go/receiver.go"),
+        ("php", "php/receiver.php"),
+        ("java", "java/Receiver.java"),
+    ] {
+        if !is_installed(program) {
+            continue;
+        }
+        let folder = folder();
+        // As the guide shows it; nothing; a key that is too short.
+        for secret in ["whsec_…", "", "whsec_c2hvcnQ="] {
+            let mut starting = command(program, &folder);
+            if program == "go" {
+                starting.arg("run");
+            }
+            let starting = starting
+                .arg(sample(file))
+                .env("KHATA_WEBHOOK_SECRET", secret)
+                .env("PORT", "0")
+                .output();
+            let output = tokio::time::timeout(TIMEOUT, starting);
+            let output = output
+                .await
+                .unwrap_or_else(|_| panic!("{file} runs with {secret:?}"));
+            let output = output.unwrap();
+            let printed = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success(), "{file} with {secret:?}");
+            let is_named = printed.contains("set KHATA_WEBHOOK_SECRET to the endpoint's secret");
+            assert!(
+                is_named && printed.lines().count() < 3,
+                "{file} with {secret:?}: {printed}"
+            );
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_published_python_library_verifies_webhooks() {
     let tools = tools().join("python");
     let program = tools.join("bin/python");

@@ -1,5 +1,6 @@
 //! Reads `metadata`.
 
+use khata_domain::account::ValueError;
 use serde_json::{Map, Value};
 
 use crate::decode::Fields;
@@ -56,6 +57,9 @@ fn metadata_fault(key: &str, value: &Value) -> Option<(FaultCode, String)> {
     } else if value.starts_with("[object ") {
         let reason = "is an object that JavaScript turned into text: send a text";
         Some((Placeholder, reason.to_owned()))
+    } else if value == "undefined" {
+        // Other words and templates may be the merchant's own data.
+        Some((Placeholder, ValueError::PLACEHOLDER.reason().to_owned()))
     } else if length > MAX_METADATA_VALUE || value.chars().any(char::is_control) {
         let reason =
             format!("must be at most {MAX_METADATA_VALUE} characters without control characters");

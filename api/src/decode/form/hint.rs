@@ -1,8 +1,9 @@
 //! Hints for a text that should be JSON and is the text that a programming language makes of a list or an object by itself.
 
-use khata_domain::text::is_placeholder;
+use khata_domain::text::{is_placeholder, is_placeholder_word};
 
 use super::super::json;
+use crate::error::FaultCode;
 
 pub(super) const REPEATED_NESTED: &str = "is given more than once, as qs with arrayFormat: 'repeat', jQuery with traditional: true and requests (Python) write lists: send JSON text in one field";
 const OBJECT: &str = "is the text [object Object], in which JavaScript (URLSearchParams, FormData, jQuery with traditional: true, qs with arrayFormat: 'comma') lost the values: send JSON.stringify(…), or a field for each value, as in bank_account_details[0][ifsc]=…";
@@ -25,6 +26,19 @@ fn is_go(text: &str) -> bool {
     let inner = text.trim_start_matches('[');
     let is_struct = inner.starts_with('{') && !text.contains([':', '=', '\'', '"']);
     inner.starts_with("map[") || is_struct && text.ends_with(['}', ']']) && text.len() > 4
+}
+
+/// The code of a fault for a value that must be JSON. A template looks like a list or an object in braces.
+pub(super) fn code(text: &str, error: &serde_json::Error) -> FaultCode {
+    let text = text.trim();
+    let is_type = ["[object ", "System."]
+        .iter()
+        .any(|start| text.starts_with(start));
+    if !error.is_data() && (is_type || is_placeholder_word(text)) {
+        FaultCode::Placeholder
+    } else {
+        json::code(error)
+    }
 }
 
 /// The reason of a fault for a value that must be JSON. It never repeats the value.

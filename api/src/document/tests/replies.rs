@@ -130,13 +130,102 @@ fn calls_without_a_key_and_deprecated_calls_are_marked() {
 
 #[test]
 fn every_error_refers_to_a_section_of_the_guide() {
-    let sections = guide::sections();
+    let sections = &*guide::SECTIONS;
     for code in ErrorCode::ALL {
         let section = crate::error::section(*code);
         assert!(
             sections.iter().any(|one| one == section),
             "{code}: {section}"
         );
+    }
+}
+
+/// Checks that the example is a value of the schema: members, types, patterns and words.
+fn assert_fits(document: &Value, schema: &Value, example: &Value, place: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.rsplit('/').next().unwrap();
+        return assert_fits(
+            document,
+            &document["components"]["schemas"][name],
+            example,
+            place,
+        );
+    }
+    for choices in ["oneOf", "anyOf"] {
+        if let Some(choices) = schema[choices].as_array() {
+            let is_null = |one: &&Value| (one["type"] == "null") == example.is_null();
+            let named = |one: &&Value| {
+                let required = one["required"].as_array();
+                required
+                    .into_iter()
+                    .flatten()
+                    .all(|name| example.get(name.as_str().unwrap()).is_some())
+            };
+            let fitting = choices.iter().filter(is_null).find(named);
+            return assert_fits(document, fitting.unwrap(), example, place);
+        }
+    }
+    if let Some(words) = schema["enum"].as_array() {
+        assert!(words.contains(example), "{place}: {example}");
+    }
+    if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), example.as_str()) {
+        assert!(
+            Regex::new(pattern).unwrap().is_match(text),
+            "{place}: {text}"
+        );
+    }
+    let Some(properties) = schema["properties"].as_object() else {
+        return;
+    };
+    for name in schema["required"].as_array().into_iter().flatten() {
+        assert!(
+            example.get(name.as_str().unwrap()).is_some(),
+            "{place}: no {name}"
+        );
+    }
+    for (name, value) in example.as_object().unwrap() {
+        let schema = properties
+            .get(name)
+            .unwrap_or_else(|| panic!("{place}: {name}"));
+        assert_fits(document, schema, value, &format!("{place}.{name}"));
+    }
+}
+
+#[test]
+fn the_example_of_an_account_is_whole_and_that_of_the_guide() {
+    let guide = include_str!("../../../../docs/api.md");
+    let (_, guide) = guide.split_once("## The account\n\n```json\n").unwrap();
+    let guide: Value = serde_json::from_str(guide.split("```").next().unwrap()).unwrap();
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["CustomerAccount"]["example"], guide);
+    assert_eq!(schemas["Validation"]["example"], guide["validation"]);
+    for name in ["CustomerAccount", "Validation"] {
+        let example = &schemas[name]["example"];
+        let members = schemas[name]["properties"].as_object().unwrap();
+        assert_eq!(example.as_object().unwrap().len(), members.len(), "{name}");
+        assert_fits(&document, &schemas[name], example, name);
+    }
+}
+
+/// A form on the page shows the examples together: they make one call that is accepted.
+#[test]
+fn the_fields_of_a_form_have_the_examples_of_the_whole_form() {
+    let document = document();
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        if !name.ends_with("Form") {
+            continue;
+        }
+        for (field, property) in schema["properties"].as_object().unwrap() {
+            let whole = schema["example"].get(field);
+            assert_eq!(property.get("example"), whole, "{name}.{field}");
+        }
+        for required in schema["required"].as_array().into_iter().flatten() {
+            assert!(
+                schema["example"].get(required.as_str().unwrap()).is_some(),
+                "{name}"
+            );
+        }
     }
 }
 

@@ -115,8 +115,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 func main() {
 	secret := strings.TrimPrefix(os.Getenv("KHATA_WEBHOOK_SECRET"), "whsec_")
 	key, err := base64.StdEncoding.DecodeString(secret)
-	if err != nil || len(key) == 0 {
-		log.Fatal("set KHATA_WEBHOOK_SECRET to the endpoint's secret, whsec_…")
+	if err != nil || len(key) < 24 {
+		log.Fatal("set KHATA_WEBHOOK_SECRET to the endpoint's secret: whsec_ and base64 of at least 24 bytes")
 	}
 	port := os.Getenv("PORT")
 	if port == "" {

@@ -41,8 +41,18 @@ public class Receiver {
     private final Set<String> received = new HashSet<>();
     private final Map<String, Long> versions = new HashMap<>();
 
-    Receiver(String secret) {
-        key = Base64.getDecoder().decode(secret.replaceFirst("^whsec_", ""));
+    Receiver(byte[] key) {
+        this.key = key;
+    }
+
+    /** Returns the key of the HMAC; null if the text is no secret, but `whsec_…` as a page shows it, for instance. */
+    private static byte[] keyOf(String secret) {
+        try {
+            byte[] key = Base64.getDecoder().decode(secret.replaceFirst("^whsec_", ""));
+            return key.length < 24 ? null : key;
+        } catch (IllegalArgumentException error) {
+            return null;
+        }
     }
 
     /** Checks the signature of the bytes that were received. Returns why they are refused; null if they are not. */
@@ -115,14 +125,14 @@ public class Receiver {
     }
 
     public static void main(String[] arguments) throws IOException {
-        String secret = System.getenv("KHATA_WEBHOOK_SECRET");
-        if (secret == null || secret.isEmpty()) {
-            System.err.println("set KHATA_WEBHOOK_SECRET to the endpoint's secret, whsec_…");
+        byte[] key = keyOf(Objects.requireNonNullElse(System.getenv("KHATA_WEBHOOK_SECRET"), ""));
+        if (key == null) {
+            System.err.println("set KHATA_WEBHOOK_SECRET to the endpoint's secret: whsec_ and base64 of at least 24 bytes");
             System.exit(1);
         }
         int port = Integer.parseInt(Objects.requireNonNullElse(System.getenv("PORT"), "3000"));
         HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
-        server.createContext("/", new Receiver(secret)::handle);
+        server.createContext("/", new Receiver(key)::handle);
         server.setExecutor(Executors.newFixedThreadPool(16));
         server.start();
         System.out.println("listening on http://127.0.0.1:" + server.getAddress().getPort());

@@ -1,7 +1,7 @@
 <?php
 // Receives Khata's webhooks. Needs PHP 8.0 or later with PDO for SQLite, and no package.
 //
-//     KHATA_WEBHOOK_SECRET=whsec_… php -S 127.0.0.1:3000 receiver.php
+//     KHATA_WEBHOOK_SECRET=whsec_… PORT=3000 php receiver.php
 //
 // docs/webhooks.md explains the rules.
 
@@ -10,17 +10,20 @@ declare(strict_types=1);
 // Seconds between the sender's clock and ours; an older request may be a recorded one that somebody sends again.
 const TOLERANCE = 5 * 60;
 
+/** Returns the key of the HMAC; null if the text is no secret, but `whsec_…` as a page shows it, for instance. */
+function key_of(string $secret): ?string
+{
+    $key = base64_decode(str_starts_with($secret, 'whsec_') ? substr($secret, 6) : $secret, true);
+    return $key === false || strlen($key) < 24 ? null : $key;
+}
+
 /** Checks the signature of the bytes that were received. Returns why they are refused; null if they are not. */
-function refusal(string $secret, array $server, string $body, int $now): ?string
+function refusal(string $key, array $server, string $body, int $now): ?string
 {
     $id = $server['HTTP_WEBHOOK_ID'] ?? '';
     $timestamp = $server['HTTP_WEBHOOK_TIMESTAMP'] ?? '';
     if (!ctype_digit($timestamp) || abs($now - (int) $timestamp) > TOLERANCE) {
         return 'webhook-timestamp is missing, or differs from our clock by more than five minutes';
-    }
-    $key = base64_decode(str_starts_with($secret, 'whsec_') ? substr($secret, 6) : $secret, true);
-    if ($key === false || $key === '') {
-        return 'set KHATA_WEBHOOK_SECRET to the endpoint\'s secret, whsec_…';
     }
     $expected = 'v1,' . base64_encode(hash_hmac('sha256', "$id.$timestamp.$body", $key, true));
     // While Khata replaces a secret, the header has a signature of each.
@@ -78,9 +81,21 @@ function connect(): PDO
     return $database;
 }
 
+$key = key_of(getenv('KHATA_WEBHOOK_SECRET') ?: '');
+if ($key === null) {
+    error_log('set KHATA_WEBHOOK_SECRET to the endpoint\'s secret: whsec_ and base64 of at least 24 bytes');
+    http_response_code(500);
+    exit(1);
+}
+if (PHP_SAPI === 'cli') {
+    // PHP's own server runs this file again for each request.
+    $address = '127.0.0.1:' . (getenv('PORT') ?: '3000');
+    passthru(escapeshellarg(PHP_BINARY) . " -S $address " . escapeshellarg(__FILE__), $status);
+    exit($status);
+}
 // The bytes as they came: text that was parsed and written again has another signature.
 $body = file_get_contents('php://input');
-$refused = refusal(getenv('KHATA_WEBHOOK_SECRET') ?: '', $_SERVER, $body, time());
+$refused = refusal($key, $_SERVER, $body, time());
 if ($refused !== null) {
     http_response_code(401);
     header('content-type: text/plain; charset=utf-8');

@@ -19,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 # Seconds between the sender's clock and ours; an older request may be a recorded one that somebody sends again.
 TOLERANCE = 5 * 60
 MAX_BODY = 1024 * 1024
+# Bytes of the key, by the Standard Webhooks specification.
+SHORTEST_KEY = 24
 DATABASE = os.environ.get("DATABASE", "webhooks.db")
 
 
@@ -26,13 +28,18 @@ class Refused(Exception):
     """The request is not from Khata, or is not fresh."""
 
 
-def verify(secret, headers, body, now):
+def key_of(secret):
+    """Returns the key of the HMAC; None if the text is no secret, but `whsec_…` as a page shows it, for instance."""
+    key = decode(secret.removeprefix("whsec_"))
+    return key if len(key) >= SHORTEST_KEY else None
+
+
+def verify(key, headers, body, now):
     """Checks the signature of the bytes that were received. Returns the event's id."""
     event_id = headers.get("webhook-id", "")
     timestamp = headers.get("webhook-timestamp", "")
     if not (timestamp.isascii() and timestamp.isdecimal()) or abs(now - int(timestamp)) > TOLERANCE:
         raise Refused("webhook-timestamp is missing, or differs from our clock by more than five minutes")
-    key = base64.b64decode(secret.removeprefix("whsec_"))
     signed = f"{event_id}.{timestamp}.".encode() + body
     expected = hmac.new(key, signed, hashlib.sha256).digest()
     # While Khata replaces a secret, the header has a signature of each.
@@ -89,7 +96,7 @@ class Receiver(BaseHTTPRequestHandler):
             return self.reply(413, "too long")
         body = self.rfile.read(length)
         try:
-            event_id = verify(os.environ["KHATA_WEBHOOK_SECRET"], self.headers, body, time.time())
+            event_id = verify(self.server.key, self.headers, body, time.time())
         except Refused as refused:
             return self.reply(401, str(refused))
         # Only now the bytes are parsed.
@@ -115,8 +122,10 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    if not os.environ.get("KHATA_WEBHOOK_SECRET"):
-        raise SystemExit("set KHATA_WEBHOOK_SECRET to the endpoint's secret, whsec_…")
+    key = key_of(os.environ.get("KHATA_WEBHOOK_SECRET", ""))
+    if key is None:
+        raise SystemExit("set KHATA_WEBHOOK_SECRET to the endpoint's secret: whsec_ and base64 of at least 24 bytes")
     server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "3000"))), Receiver)
+    server.key = key
     print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()

@@ -34,7 +34,7 @@ fn another_code_or_script_in_place_of_an_ifsc_is_named() {
         ("HDFC1000001", "four letters, a zero"),
     ] {
         let fault = Ifsc::parse(code).unwrap_err();
-        assert!(fault.0.contains(part), "{code}: {fault}");
+        assert!(fault.reason().contains(part), "{code}: {fault}");
     }
 }
 
@@ -74,12 +74,35 @@ fn what_is_no_whole_account_number_is_named() {
         ("0262-9180", "5 to 35"),
     ] {
         let fault = AccountNumber::parse(number).unwrap_err();
-        assert!(fault.0.contains(part), "{number}: {fault}");
+        assert!(fault.reason().contains(part), "{number}: {fault}");
     }
     assert!(
         AccountNumber::parse("AX1X91").is_ok(),
         "a letter alone is no mask"
     );
+}
+
+#[test]
+fn a_placeholder_is_no_account_number_and_no_vpa() {
+    for text in ["undefined", "Undefined", "Array", "STRING", "$number"] {
+        let fault = AccountNumber::parse(text).unwrap_err();
+        assert_eq!(fault, ValueError::PLACEHOLDER, "{text}");
+    }
+    for text in [
+        "undefined@upi",
+        "NULL@upi",
+        "None@upi",
+        "asha@undefined",
+        "{vpa}",
+    ] {
+        let fault = Vpa::parse(text).unwrap_err();
+        assert!(
+            matches!(fault, ValueError::Placeholder(_)),
+            "{text}: {fault}"
+        );
+    }
+    assert!(AccountNumber::from_stored("undefined").is_some());
+    assert!(Vpa::parse("nil@okaxis").is_ok());
 }
 
 #[test]
@@ -185,7 +208,7 @@ fn mail_addresses_are_no_vpas() {
         "asha@acme.org",
     ] {
         let fault = Vpa::parse(mail).unwrap_err();
-        assert!(fault.0.contains("e-mail"), "{mail}: {fault}");
+        assert!(fault.reason().contains("e-mail"), "{mail}: {fault}");
     }
     for vpa in [
         "asha@okhdfcbank",
@@ -260,15 +283,11 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 /// Returns whether a value is refused for another reason than its form, which no pattern publishes.
 fn is_refused_for_its_meaning<T>(parsed: &Result<T, ValueError>) -> bool {
-    let texts = [
-        "masked",
-        "e-mail",
-        "placeholder",
-        "question marks",
-        "invisible",
-    ];
-    let fault = parsed.as_ref().err();
-    fault.is_some_and(|fault| texts.iter().any(|text| fault.0.contains(text)))
+    let texts = ["masked", "e-mail", "question marks", "invisible"];
+    parsed.as_ref().is_err_and(|fault| {
+        let is_named = |text: &&str| fault.reason().contains(text);
+        matches!(fault, ValueError::Placeholder(_)) || texts.iter().any(is_named)
+    })
 }
 
 proptest! {

@@ -99,12 +99,27 @@ fn placeholders_are_recognized() {
         "%(customer_id)s",
         "%(id)d",
         "%1$s",
+        "Undefined",
+        "NULL",
+        "Null",
+        "none",
+        "NAN",
+        "Array",
+        "string",
+        "%S",
+        "%CUSTOMER_ID%",
+        "[Object object]",
+        "System.String[]",
+        "System.Collections.Generic.List`1[System.String]",
+        "[Ljava.lang.String;@1b6d3586",
+        "[B@6d06d69c",
+        "java.lang.Object@1b6d3586",
+        "Optional.empty",
+        "Optional[Asha]",
     ] {
         assert!(is_placeholder(text) && is_placeholder_id(text), "{text}");
     }
     for text in [
-        "Null",
-        "none",
         "customerId",
         "CUSTOMER_ID",
         "account_id",
@@ -123,6 +138,11 @@ fn placeholders_are_recognized() {
         "customer_1122",
         "nullable",
         "nil_1",
+        "arrays",
+        "System.Admin",
+        "java.rao@upi",
+        "[B]",
+        "100%",
         "a{b}",
         "<3",
         "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}",
@@ -151,6 +171,34 @@ fn placeholders_are_recognized() {
         "",
     ] {
         assert!(!is_placeholder(text) && !is_placeholder_id(text), "{text}");
+    }
+}
+
+#[test]
+fn a_placeholder_on_either_side_of_an_address_is_recognized() {
+    for text in [
+        "undefined@upi",
+        "None@upi",
+        "{user}@upi",
+        "$name@upi",
+        "asha@undefined",
+        "asha@NULL",
+        "asha@{handle}",
+        "undefined",
+        "<nil>@upi",
+    ] {
+        assert!(is_placeholder_address(text), "{text}");
+    }
+    for text in ["asha@upi", "nil@upi", "nan@okaxis", "array@x.example", "@"] {
+        assert!(!is_placeholder_address(text), "{text}");
+    }
+}
+
+#[test]
+fn a_name_that_is_a_word_elsewhere_is_a_name() {
+    for name in ["Null", "Nil", "Nan", "NAN"] {
+        assert_eq!(prose(name, 1, 120), Ok(name));
+        assert!(is_placeholder(name), "{name}");
     }
 }
 

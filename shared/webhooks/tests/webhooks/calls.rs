@@ -175,7 +175,7 @@ async fn failures_have_different_words() {
     let no_http = Receiver::http(Behaviour::Reply(b"SSH-2.0-OpenSSH\r\n".to_vec())).await;
     let no_reply = Receiver::http(Behaviour::Reply(Vec::new())).await;
     for (address, error) in [
-        (closed.as_str(), CallError::Connect),
+        (closed.as_str(), CallError::Refused),
         (no_http.url("/").as_str(), CallError::Protocol),
         (no_reply.url("/").as_str(), CallError::Protocol),
     ] {
@@ -185,6 +185,8 @@ async fn failures_have_different_words() {
             "{address}"
         );
     }
+    // The words of lists and metrics never change.
+    assert_eq!(CallError::Refused.word(), CallError::Connect.word());
 }
 
 #[tokio::test]
