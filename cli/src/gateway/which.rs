@@ -113,7 +113,7 @@ pub(super) fn has_credentials(account: &GatewayAccount, keyring: &Keyring, plain
 }
 
 pub(crate) fn parse_account(text: &str) -> Result<GatewayAccountId, &'static str> {
-    GatewayAccountId::parse(text).ok_or(
+    GatewayAccountId::parse_or_uuid(text).ok_or(
         "not a gateway account id; expected gwa_ and 26 characters, as `gateway list` shows it",
     )
 }
