@@ -5,10 +5,13 @@ PROFILE=${KHATA_PROFILE:-dev}
 [[ $PROFILE == dev || $PROFILE == release ]] || fail "KHATA_PROFILE must be dev or release, not '$PROFILE'"
 PROGRAMS=$(cd "$REPOSITORY" && realpath -m -- "${CARGO_TARGET_DIR:-target}/${PROFILE/dev/debug}")
 
-# The caller's choices: KHATA_LOG, KHATA_TRACES_PER_SECOND, KHATA_WORKER_CONCURRENCY, … Addresses, keys and
-# modes are this stack's own; in the caller's environment they come from a sourced .local/env.
-mapfile -t TUNING < <(env | grep -E '^KHATA_(LOG|LOG_FORMAT|(API|WORKER|SCHEDULER|SANDBOX|TRACES?)_[A-Z_]+)=' |
-    grep -vE '^[A-Z_]+_(URL|KEY|LISTEN|MODE|LEDGER)=' | sort)
+# The caller's choices: KHATA_LOG, KHATA_TRACES_PER_SECOND, KHATA_OPERATOR_ALERTS_URL, … Not the stack's own addresses, keys and
+# modes, which are in the caller's environment if it sourced .local/env, nor what only scripts, tests and the operator's commands
+# read. A setting of the services is passed on unless it is one of these: a test compares the list with docs/settings.md.
+NOT_PASSED_ON='KHATA_(LOCAL_DIR|PROFILE|SKIP_BUILD|ACTOR|TIMEZONE|WEBHOOK_SECRET|TEST_[A-Z_]+|PID_[A-Z_]+|PORT_[A-Z_]+'
+NOT_PASSED_ON+='|(OWNER|DATABASE|AMQP|API|METRICS|WORKER|SANDBOX|TRACES)_URL|API_KEY|KEYRING|KEYRING_FILE|QUEUE_PREFIX'
+NOT_PASSED_ON+='|SANDBOX_MODE|SANDBOX_LEDGER|([A-Z]+_)*LISTEN|METRICS_PORT_FILE)'
+mapfile -t TUNING < <(env | grep -E '^KHATA_[A-Z_]+=' | grep -vE "^$NOT_PASSED_ON=" | sort)
 
 build() {
     [[ ${KHATA_SKIP_BUILD:-} != 1 ]] || return 0
