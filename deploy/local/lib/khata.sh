@@ -86,9 +86,8 @@ prepare_merchant() {
         rm -f "$STATE/api-key"
     fi
     ROLE=khata khata migrate >/dev/null
-    # With limits that a demonstration, a measurement or a day of trials does not reach.
-    khata merchant create --name local --if-absent --json >/dev/null
-    khata merchant set --merchant local --requests-per-second 1000000 \
+    # With limits that a demonstration, a measurement or a day of trials does not reach. An existing merchant keeps its own.
+    khata merchant create --name local --if-absent --requests-per-second 1000000 \
         --validations-per-account-per-day 32767 --penny-drops-per-day 1000000000 --json >/dev/null
     # An account at each gateway of the sandbox, and the gateways' webhooks to the API.
     with_settings "$REPOSITORY/deploy/sandbox/gateways.sh" local "$(url_of sandbox)" "$(url_of api)" \
@@ -107,7 +106,8 @@ khata() { with_settings "$PROGRAMS/khata" "$@" || fail "'khata $1${2:+ $2}' fail
 # and the operator's role in the database, or ROLE.
 with_settings() {
     (
-        replace_environment LANG=C.UTF-8 "${SETTINGS[@]}" \
+        # The name in the audit log.
+        replace_environment LANG=C.UTF-8 "${SETTINGS[@]}" KHATA_ACTOR="${KHATA_ACTOR:-stack.sh}" \
             KHATA_DATABASE_URL="$(database_url "${ROLE:-khata_operator}")"
         exec "$@" 2>>"$STATE/logs/setup.log"
     )
