@@ -26,7 +26,7 @@ use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, debug, error, field, warn};
 
 pub(crate) use log::ResultLog;
-use log::record_attempt;
+use log::{record_attempt, record_gateway};
 pub(crate) use results::Results;
 use results::{compare_names, delay_of, is_below, reviewed};
 
@@ -278,6 +278,7 @@ impl ValidationProcessor {
                 {
                     self.metrics
                         .postponed(GatewayAccountLabels::of(entry), *reason);
+                    record_gateway(entry);
                 }
                 self.log_no_call(work, why);
                 Some(self.results.without_attempt(work, next.clone()))
