@@ -118,3 +118,22 @@ fn an_error_is_one_json_object_for_scripts() {
     let help = khata(&["merchant", "--help", "--json"]);
     assert!(help.status.success() && !help.stdout.is_empty(), "{help:?}");
 }
+
+#[test]
+fn a_gateway_account_is_named_in_one_of_two_ways() {
+    let missing = |arguments: &[&str]| {
+        let output = khata(&[&["gateway", "test"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        let (_, missing) = error.split_once("not provided:\n").expect(&error);
+        let (missing, _) = missing.split_once("\n\n").unwrap();
+        let missing = missing.lines().map(str::trim).map(str::to_owned);
+        missing.collect::<Vec<_>>()
+    };
+    // The settings of the command are required too.
+    let settings = ["--database-url", "postgres://khata@127.0.0.1:9/khata"];
+    let neither = missing(&settings);
+    assert_eq!(neither, ["<GATEWAY_ACCOUNT|--reference-id <REFERENCE_ID>>"]);
+    let by_name = missing(&[&settings[..], &["--reference-id", "main"]].concat());
+    assert_eq!(by_name, ["--merchant <MERCHANT>", "--gateway <GATEWAY>"]);
+}
