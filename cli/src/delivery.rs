@@ -7,7 +7,7 @@ use khata_domain::events::{DeliveryState, EventId};
 use khata_store::webhooks::{self, AttemptRow, DeliveryKey, DeliveryRow};
 use serde_json::{Value, json};
 
-use crate::output::{NONE, Table, or_none, time};
+use crate::output::{self, NONE, Table, or_none, time};
 
 /// Text in place of a reply that the keyring cannot decrypt.
 const UNREADABLE: &str = "(cannot be decrypted: its key is missing from the keyring)";
@@ -256,7 +256,7 @@ fn next(row: &DeliveryRow) -> String {
 }
 
 fn milliseconds(latency_ms: Option<i32>) -> String {
-    latency_ms.map_or_else(|| NONE.to_owned(), |ms| format!("{ms} ms"))
+    or_none(latency_ms.map(|ms| output::milliseconds(ms.into())))
 }
 
 /// Joins the lines of a reply.

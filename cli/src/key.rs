@@ -8,15 +8,18 @@ use diesel::{Connection, PgConnection};
 use khata_config::SandboxSettings;
 use khata_crypto::{ApiKey, Keyring, KeyringSettings};
 use khata_domain::MerchantId;
-use khata_store::audit::{self, Actor, Changes};
-use khata_store::keys::{self, KeyScope, KeyState};
-use khata_store::merchants;
+use khata_store::audit::{self, Actor, AuditFilter, Changes};
+use khata_store::keys::{self, Key, KeyScope, KeyState};
+use khata_store::merchants::{self, Merchant};
 use serde_json::{Value, json};
 
 use crate::options::{ActorOption, CommonOptions, MerchantOption, OperatorOptions};
-use crate::output::time;
+use crate::output::{or_none, time};
 use crate::times::{parse_duration, parse_hours};
 use which::{WhichKey, key_json, keys_table};
+
+/// Lines of the audit log to search for an earlier rotation of a key. Further keys with its prefix are rare.
+const MAX_ROTATIONS: i64 = 100;
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum KeyCommand {
@@ -36,7 +39,8 @@ pub(crate) enum KeyCommand {
     /// Issue a new key and let an old key expire, so that the merchant has time to change over
     ///
     /// The new key is shown once, and expires when the old key would have. The old key works for --overlap, or until its own expiry if that is earlier. If
-    /// the old key has leaked, use --overlap 0, or `key issue` and `key revoke`.
+    /// the old key has leaked, use --overlap 0, or `key issue` and `key revoke`. A key that is being replaced already is rotated again only with
+    /// --expires.
     Rotate(Rotate),
 }
 
@@ -276,6 +280,7 @@ impl Rotate {
                     time(at)
                 );
             }
+            self.check_first_rotation(connection, &merchant, &old)?;
             let ends = time(keys::expire_within(connection, merchant.id, old.id, overlap)?);
             let (scope, expires_at) = (old.scope, old.expires_at);
             let new = &self.new;
@@ -302,6 +307,40 @@ impl Rotate {
         };
         let text = format!("{}\nThe old key, {}, {until}.", issued.text, old.prefix);
         self.common.print(&document, &text)
+    }
+
+    /// Rejects the rotation of a key that is being replaced already, unless `--expires` is given: by default the new key expires
+    /// when the old key does, which is now the end of the overlap.
+    fn check_first_rotation(
+        &self,
+        connection: &mut PgConnection,
+        merchant: &Merchant,
+        old: &Key,
+    ) -> anyhow::Result<()> {
+        if self.new.expires.is_some() {
+            return Ok(());
+        }
+        let rotations = AuditFilter {
+            merchant: Some(merchant.id),
+            since: Some(old.created_at),
+            action: Some("key.rotate".to_owned()),
+            subject: Some(old.prefix.clone()),
+            ..AuditFilter::default()
+        };
+        let id = old.id.to_string();
+        let rotations = audit::newest(connection, &rotations, MAX_ROTATIONS)?;
+        let Some(before) = rotations.iter().find(|line| line.detail["id"] == id) else {
+            return Ok(());
+        };
+        let new = before.detail["new_prefix"].as_str().unwrap_or("another");
+        bail!(
+            "key {} of {} is already being replaced by key {new} since {}, and expires at {}; a further key would expire \
+             with it. Give the merchant key {new}; or, if that is lost, give the further key its own time with --expires",
+            old.prefix,
+            merchant.name,
+            time(before.at),
+            or_none(old.expires_at.map(time)),
+        );
     }
 }
 

@@ -83,7 +83,7 @@ impl KeyringCommand {
                 output.write(&read(&keyring)?, &keyring.transit)
             }
             Self::Decrypt { keyring, output } => {
-                output.write(&read(&keyring)?, &TransitSettings::default())
+                output.write_plain(&read(&keyring)?, &keyring.transit)
             }
             Self::Add { keyring, output } => {
                 let (file, id) = read(&keyring)?.with_new_key()?;
@@ -98,15 +98,17 @@ impl KeyringCommand {
                 let file = read(&keyring)?;
                 let old = file.primary();
                 let file = file.promoted();
-                output.write(&file, &keyring.transit)?;
                 let new = file.primary();
                 if new == old {
-                    note(&format!("encryption key {old} is already the primary."));
-                } else {
-                    note(&format!(
-                        "encryption key {new} replaces {old} as the primary."
-                    ));
+                    bail!(
+                        "nothing to promote: encryption key {old} is the newest one, and already the primary. If \
+                         `khata keyring add` wrote a newer key, let --keyring-file (KHATA_KEYRING_FILE) name its file"
+                    );
                 }
+                output.write(&file, &keyring.transit)?;
+                note(&format!(
+                    "encryption key {new} replaces {old} as the primary."
+                ));
                 Ok(())
             }
             Self::Rotate(rotate) => rotate.run(),
@@ -129,7 +131,8 @@ fn prune(
     let primary = file.primary();
     let mut connection = connect_without_timeout(&database.database_url)?;
     let dropped = file.droppable(&rotation::keys_in_use(&mut connection)?);
-    output.write(&file.clone().without(&dropped)?, &keyring.transit)?;
+    let pruned = file.clone().without(&dropped)?;
+    output.write_pruned(&file, &pruned, &keyring.transit)?;
     for id in &dropped {
         note(&format!(
             "dropped encryption key {id}: no data is encrypted with it."

@@ -117,12 +117,12 @@ pub(crate) fn find_merchant(
 }
 
 pub(crate) fn parse_event(text: &str) -> Result<EventId, &'static str> {
-    EventId::parse(text)
+    EventId::parse_or_uuid(text)
         .ok_or("not an event id; expected evt_ and 26 characters, as `event list` shows it")
 }
 
 pub(crate) fn parse_endpoint(text: &str) -> Result<EndpointId, &'static str> {
-    EndpointId::parse(text)
+    EndpointId::parse_or_uuid(text)
         .ok_or("not an endpoint id; expected whe_ and 26 characters, as `webhook list` shows it")
 }
 

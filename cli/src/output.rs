@@ -100,6 +100,26 @@ pub(crate) fn changed_text(changed: &Changes, object: &str, programs: &str) -> S
     )
 }
 
+/// Formats a number of things: `1 validation`, `2 validations`.
+pub(crate) fn counted(number: impl Into<i128>, thing: &str) -> String {
+    let number = number.into();
+    let (stem, ending) = match thing.strip_suffix('y') {
+        Some(stem) if number != 1 => (stem, "ies"),
+        None if number != 1 => (thing, "s"),
+        _ => (thing, ""),
+    };
+    format!("{number} {stem}{ending}")
+}
+
+/// Formats milliseconds: `12 ms`, from ten seconds on `503 s`.
+pub(crate) fn milliseconds(milliseconds: f64) -> String {
+    if milliseconds < 10_000.0 {
+        format!("{milliseconds:.0} ms")
+    } else {
+        format!("{:.0} s", milliseconds / 1_000.0)
+    }
+}
+
 pub(crate) fn yes_or_no(yes: bool) -> &'static str {
     if yes { "yes" } else { "no" }
 }
@@ -116,5 +136,30 @@ pub(crate) fn joined_or(texts: impl IntoIterator<Item = String>, none: &str) -> 
         none.to_owned()
     } else {
         texts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_is_not_plural() {
+        for (number, thing, text) in [
+            (0, "validation", "0 validations"),
+            (1, "validation", "1 validation"),
+            (2, "validation", "2 validations"),
+            (1, "delivery", "1 delivery"),
+            (2, "delivery", "2 deliveries"),
+        ] {
+            assert_eq!(counted(number, thing), text);
+        }
+    }
+
+    #[test]
+    fn a_long_time_is_in_seconds() {
+        assert_eq!(milliseconds(12.4), "12 ms");
+        assert_eq!(milliseconds(9_999.0), "9999 ms");
+        assert_eq!(milliseconds(503_012.0), "503 s");
     }
 }

@@ -116,13 +116,13 @@ fn parse_units<T: TryFrom<i64> + Into<i64> + Copy>(
         .and_then(|units| T::try_from(units).ok())
         .ok_or_else(|| {
             let [least, most] = [bounds.start(), bounds.end()].map(|end| duration(end * unit));
-            let name = match unit {
-                1 => "seconds",
-                3_600 => "hours",
-                _ => "days",
+            let (name, examples) = match unit {
+                1 => ("seconds", "30m, 48h or 7d"),
+                3_600 => ("hours", "24h or 7d"),
+                _ => ("days", "7d or 30d"),
             };
             format!(
-                "expected a time from {least} to {most}, like 30m, 48h or 7d, in whole {name}; or the number of {name}"
+                "expected a time from {least} to {most} in whole {name}, like {examples}; or the number of {name}"
             )
         })
 }
@@ -259,13 +259,17 @@ mod tests {
         ] {
             let error = parse_seconds(text, &(60..=2_592_000)).unwrap_err();
             assert!(
-                error.starts_with("expected a time from 1m to 30d, "),
+                error.starts_with("expected a time from 1m to 30d in whole seconds, "),
                 "{text}: {error}"
             );
         }
         assert_eq!(parse_hours("2d", &(0..=168)), Ok(48));
         assert_eq!(parse_hours("24", &(0..=168)), Ok(24));
-        assert!(parse_hours("90m", &(0..=168)).is_err(), "not whole");
+        let error = parse_hours("90m", &(0..=168)).unwrap_err();
+        assert_eq!(
+            error,
+            "expected a time from 0s to 7d in whole hours, like 24h or 7d; or the number of hours"
+        );
         assert_eq!(
             parse_days("48h", &(4..=365)),
             Err(parse_days("2", &(4..=365)).unwrap_err())

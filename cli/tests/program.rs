@@ -1,6 +1,7 @@
 //! The program itself, without a database: its completion scripts and man pages, and its errors.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 /// Runs `khata` with no setting in its environment.
@@ -42,6 +43,54 @@ fn each_command_has_a_man_page() {
 }
 
 #[test]
+fn a_keyring_command_loses_no_key() {
+    let folder = std::env::temp_dir().join(format!("khata-keyring-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let [services, copy] = ["services.json", "copy.json"].map(|name| folder.join(name));
+    let keyring = |command: &str, input: &Path, output: &Path| {
+        let [input, output] = [input, output].map(|path| path.to_str().unwrap());
+        let files = ["--keyring-file", input, "--output", output, "--force"];
+        khata(&[&["keyring", command], &files[..]].concat())
+    };
+    let generated = khata(&[
+        "keyring",
+        "generate",
+        "--output",
+        services.to_str().unwrap(),
+    ]);
+    assert!(generated.status.success(), "{generated:?}");
+    let added = keyring("add", &services, &copy);
+    assert!(added.status.success(), "{added:?}");
+    let both = std::fs::read(&copy).unwrap();
+
+    // Each reads the file without the new key, and would overwrite the file that has it.
+    for (command, why) in [
+        ("promote", "nothing to promote: encryption key 1 "),
+        ("add", "encryption key 2"),
+        ("generate", "encryption key 1, encryption key 2, "),
+    ] {
+        let refused = match command {
+            "generate" => khata(&[
+                "keyring",
+                command,
+                "--output",
+                copy.to_str().unwrap(),
+                "--force",
+            ]),
+            _ => keyring(command, &services, &copy),
+        };
+        assert_eq!(refused.status.code(), Some(1), "{command}: {refused:?}");
+        let error = String::from_utf8(refused.stderr).unwrap();
+        assert!(error.contains(why), "{command}: {error}");
+        assert!(std::fs::read(&copy).unwrap() == both, "{command}: changed");
+    }
+    let promoted = keyring("promote", &copy, &copy);
+    assert!(promoted.status.success(), "{promoted:?}");
+    assert!(std::fs::read(&copy).unwrap() != both);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn an_error_is_one_json_object_for_scripts() {
     let elsewhere = "postgres://khata@127.0.0.1:9/khata";
     for (arguments, code, kind) in [
@@ -68,4 +117,23 @@ fn an_error_is_one_json_object_for_scripts() {
     }
     let help = khata(&["merchant", "--help", "--json"]);
     assert!(help.status.success() && !help.stdout.is_empty(), "{help:?}");
+}
+
+#[test]
+fn a_gateway_account_is_named_in_one_of_two_ways() {
+    let missing = |arguments: &[&str]| {
+        let output = khata(&[&["gateway", "test"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        let (_, missing) = error.split_once("not provided:\n").expect(&error);
+        let (missing, _) = missing.split_once("\n\n").unwrap();
+        let missing = missing.lines().map(str::trim).map(str::to_owned);
+        missing.collect::<Vec<_>>()
+    };
+    // The settings of the command are required too.
+    let settings = ["--database-url", "postgres://khata@127.0.0.1:9/khata"];
+    let neither = missing(&settings);
+    assert_eq!(neither, ["<GATEWAY_ACCOUNT|--reference-id <REFERENCE_ID>>"]);
+    let by_name = missing(&[&settings[..], &["--reference-id", "main"]].concat());
+    assert_eq!(by_name, ["--merchant <MERCHANT>", "--gateway <GATEWAY>"]);
 }

@@ -33,10 +33,11 @@ def explore(source, query):
         "a": {
             "datasource": f"${source}",
             "queries": [{"refId": "A", "datasource": {"type": source, "uid": f"${source}"}, **query}],
-            "range": {"from": "now-1h", "to": "now"},
+            # The dashboard's own time, of an incident that is over.
+            "range": {"from": "$__from", "to": "$__to"},
         }
     }
-    # Grafana replaces variables in the address before it reads it, so that "$" stays.
+    # Grafana replaces variables in the address before it reads it, so that "$" stays. "${…}" would not be one any more.
     return f"/explore?schemaVersion=1&panes={quote(json.dumps(pane, separators=(',', ':')), safe='$')}"
 
 

@@ -10,6 +10,7 @@ usage: deploy/local/stack.sh COMMAND
   install            install the packages that the machine lacks (Debian, Ubuntu)
   services           install, then start Postgres and RabbitMQ only
   up                 install, build, start everything, create the merchant "local"; again: start the rest
+  restart [NAME…]    stop api and worker, or these, then up: with the present programs, settings and keyring
   down               stop everything, including the stacks of make test, bench, chaos and image-test
   clean              down, then remove the data
   status             list the processes
@@ -60,6 +61,16 @@ up() {
     say "  API       $(url_of api)"
     say "  traces    $(url_of traces)"
     say "  settings  . $STATE/env"
+}
+
+restart() {
+    local name
+    (($# > 0)) || set -- api worker
+    for name in "$@"; do
+        [[ " ${SERVICES[*]} " == *" $name "* ]] || fail "there is no service '$name': name some of ${SERVICES[*]}"
+    done
+    for name in "$@"; do stop "$name"; done
+    up
 }
 
 services() {
@@ -128,6 +139,7 @@ shift || usage >&2
 case $COMMAND in
     install) changing install_missing ;;
     services | up) changing "$COMMAND" ;;
+    restart) changing restart "$@" ;;
     down | clean) each_stack "$COMMAND" ;;
     status) reading status ;;
     env) cat "$STATE/env" ;;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Adds an account at each of the sandbox's five gateways for a merchant, and sets the gateways' webhooks. A second run changes
-# the existing accounts to the state below. The local stack runs this script on the machine, deploy/compose.yaml in khata-api's
+# Adds an account at each of the sandbox's five gateways for a merchant, and sets the gateways' webhooks. An existing account
+# keeps what an operator changed: a second run sets its address only. The local stack runs this script on the machine, deploy/compose.yaml in khata-api's
 # image: it needs bash, sed, and the services' settings in the environment.
 set -euo pipefail
 
@@ -34,13 +34,13 @@ declare -A ids
 
 # add NAME PRIORITY PATH SETTINGS CREDENTIALS
 add() {
-    local name=$1 reply options
-    options=(--merchant "$merchant" --gateway "$name" --reference-id "${name,,}_$merchant"
-        --priority "$2" --base-url "$sandbox$3" --credentials-file -
-        --settings "{$4,\"call_timeout_ms\":3000,\"calls_per_minute\":0}" --json)
-    # An account of an earlier run may have another address of the sandbox; `gateway add` changes no existing account.
-    reply=$("$khata_api" gateway set "${options[@]}" <<<"$5" 2>/dev/null) ||
-        reply=$("$khata_api" gateway add "${options[@]}" <<<"$5")
+    local name=$1 reply which credentials=(--credentials-file -)
+    which=(--merchant "$merchant" --gateway "$name" --reference-id "${name,,}_$merchant" --base-url "$sandbox$3" --json)
+    # An account of an earlier run may have another address of the sandbox, or credentials that a new keyring cannot decrypt.
+    reply=$("$khata_api" gateway set "${which[@]}" 2>/dev/null) ||
+        reply=$("$khata_api" gateway set "${which[@]}" "${credentials[@]}" <<<"$5" 2>/dev/null) ||
+        reply=$("$khata_api" gateway add "${which[@]}" "${credentials[@]}" --priority "$2" \
+            --settings "{$4,\"call_timeout_ms\":3000,\"calls_per_minute\":0}" <<<"$5")
     ids[$name]=$(sed -n 's/.*"id" *: *"\([^"]*\)".*/\1/p' <<<"$reply")
     [[ -n ${ids[$name]} ]] || fail "khata-api gateway add printed no id"
 }
@@ -81,4 +81,5 @@ fail() {
 
 (($# == 4)) || usage
 merchant=$1 sandbox=$2 api=$3 khata_api=$4
+export KHATA_ACTOR=${KHATA_ACTOR:-gateways.sh}
 main

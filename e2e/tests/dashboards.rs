@@ -305,6 +305,22 @@ fn every_link_leads_to_an_existing_dashboard() {
     }
 }
 
+/// Encoded as in an address; Grafana replaces the two variables.
+#[test]
+fn every_link_to_a_search_keeps_the_dashboards_time() {
+    const TIME: &str = "%22range%22%3A%7B%22from%22%3A%22$__from%22%2C%22to%22%3A%22$__to%22%7D";
+    let mut searches = 0;
+    for dashboard in dashboards() {
+        let text = dashboard.to_string();
+        for link in text.split("/explore?").skip(1) {
+            let link = link.split('"').next().unwrap();
+            assert!(link.contains(TIME), "{}: {link}", dashboard["title"]);
+            searches += 1;
+        }
+    }
+    assert!(searches >= 10, "{searches} links were found");
+}
+
 #[test]
 fn a_query_is_parsed() {
     let query =

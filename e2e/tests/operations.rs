@@ -295,3 +295,58 @@ fn a_service_of_the_local_stack_that_starts_slowly_says_what_to_do() {
     assert!(printed.contains("slow is not ready after 0 s"), "{printed}");
     assert!(printed.contains("say 'make up'"), "{printed}");
 }
+
+/// Returns the shell blocks of a text, each with the text before it.
+fn shell_blocks(text: &str) -> Vec<(&str, &str)> {
+    let mut blocks = Vec::new();
+    let mut rest = text;
+    while let Some((before, block)) = rest.split_once("```sh\n") {
+        let (block, after) = block.split_once("```").unwrap();
+        blocks.push((before, block));
+        rest = after;
+    }
+    blocks
+}
+
+/// Operators of compose and of the local stack paste the same steps.
+#[test]
+fn every_step_can_be_pasted_in_kubernetes_with_compose_and_locally() {
+    let page = page();
+    let alerts = page.split("\n## Alerts\n").nth(1).unwrap();
+    let alerts = alerts.split("\n## ").next().unwrap();
+    let (introduction, sections) = alerts.split_once("\n### ").unwrap();
+    let defined = |block: &str| -> BTreeSet<String> {
+        let names = block.lines().filter_map(|line| line.split_once("() {"));
+        names.map(|(name, _)| name.to_owned()).collect()
+    };
+    let helpers: Vec<BTreeSet<String>> = shell_blocks(introduction)
+        .into_iter()
+        .map(|(_, block)| defined(block))
+        .filter(|names| !names.is_empty())
+        .collect();
+    let [kubernetes, compose, mut local] = helpers.try_into().expect("three blocks of helpers");
+    // The programs are on PATH there.
+    assert!(local.insert("khata".to_owned()));
+    assert_eq!(kubernetes, compose);
+    assert_eq!(kubernetes, local);
+
+    let mut wrong = Vec::new();
+    let mut used = BTreeSet::new();
+    for (before, block) in shell_blocks(sections) {
+        let mut above = before.rsplit("\n\n");
+        let step = above
+            .find(|text| !text.trim().is_empty())
+            .unwrap_or_default();
+        for line in block.lines() {
+            let program = line.split_whitespace().next().unwrap_or_default();
+            if program == "kubectl" && !step.contains("Kubernetes") {
+                wrong.push(line);
+            }
+            used.extend(kubernetes.get(program).cloned());
+        }
+    }
+    assert!(wrong.is_empty(), "steps for Kubernetes alone: {wrong:#?}");
+    for name in ["healthcheck", "processes", "restart", "logs"] {
+        assert!(used.contains(name), "{name} is used by no step");
+    }
+}

@@ -92,7 +92,7 @@ khata_telemetry::metrics! {
     not_understood: Family<FieldLabels, Counter> = Family::default(),
         "gateway_fields_not_understood", "Fields of responses that could not be read, and were left out";
     possible_double_drops: Family<GatewayAccountLabels, Counter> = Family::default(),
-        "gateway_possible_double_drops", "Attempts begun after a lost penny drop that may have paid its rupee";
+        "gateway_possible_double_drops", "Attempts that may have paid a rupee after a lost penny drop that may have paid its own";
     webhooks: Family<GatewayLabels, Counter> = Family::default(),
         "gateway_webhooks_recorded", "Gateway webhooks whose outcome was used";
     attempts: Family<AttemptLabels, Counter> = Family::default(),

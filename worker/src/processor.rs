@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::OptionFuture;
-use khata_domain::attempt::{AttemptState, CallKind, NextAction};
+use khata_domain::attempt::{Attempt, AttemptState, CallKind, NextAction};
 use khata_domain::backoff::Backoff;
 use khata_domain::failpoints::{self, Failpoint};
 use khata_domain::gateway::GatewayKey;
@@ -26,7 +26,7 @@ use khata_telemetry as telemetry;
 use tracing::{Instrument, Span, debug, error, field, warn};
 
 pub(crate) use log::ResultLog;
-use log::record_attempt;
+use log::{record_attempt, record_gateway};
 pub(crate) use results::Results;
 use results::{compare_names, delay_of, is_below, reviewed};
 
@@ -278,6 +278,7 @@ impl ValidationProcessor {
                 {
                     self.metrics
                         .postponed(GatewayAccountLabels::of(entry), *reason);
+                    record_gateway(entry);
                 }
                 self.log_no_call(work, why);
                 Some(self.results.without_attempt(work, next.clone()))
@@ -312,11 +313,6 @@ impl ValidationProcessor {
         lease_ends: Instant,
     ) -> Option<Settlement> {
         record_attempt(entry, &open.attempt);
-        if work.is_possible_double_drop {
-            let labels = GatewayAccountLabels::of(entry);
-            let attempts = &self.metrics.possible_double_drops;
-            attempts.get_or_create(&labels).inc();
-        }
         // Each call counts against a quota, so a limited gateway account is polled only as planned.
         let is_limited = connector.policy().traffic.is_limited();
         // Where nothing can be looked up by our reference, the gateway's id in a pending response is the only way to the outcome: it
@@ -365,6 +361,7 @@ impl ValidationProcessor {
                     .of_attempt(work, entry, open, advanced, None, None),
             );
         }
+        let mut is_uncounted_double_drop = work.is_possible_double_drop;
         loop {
             let is_call = action.is_call();
             let started = Instant::now();
@@ -384,6 +381,12 @@ impl ValidationProcessor {
             advanced.decision.next = reviewed(next, work, name_match, name_at_bank);
             let took = started.elapsed();
             self.report(work, entry, &open, &advanced, is_call.then_some(took));
+            if is_uncounted_double_drop && may_pay(&open, &advanced) {
+                let labels = GatewayAccountLabels::of(entry);
+                let attempts = &self.metrics.possible_double_drops;
+                attempts.get_or_create(&labels).inc();
+                is_uncounted_double_drop = false;
+            }
             let is_pending = open.attempt.state == AttemptState::Pending && advanced.result.is_ok();
             let delay = delay_of(&advanced.decision.next, now());
             // Without time for the poll, the response is settled first: it may be the only record of a rupee.
@@ -482,4 +485,13 @@ impl ValidationProcessor {
 /// overlap with another worker's call.
 fn has_time_for_call(connector: &dyn Connector, delay: Duration, lease_ends: Instant) -> bool {
     Instant::now() + delay + 2 * connector.policy().call_timeout <= lease_ends
+}
+
+/// Whether the attempt may have moved a rupee, or may still move one, after this result.
+fn may_pay(open: &OpenAttempt<'_>, advanced: &Advanced) -> bool {
+    let attempt = Attempt {
+        class: advanced.decision.attempt.class,
+        ..open.attempt.clone()
+    };
+    attempt.may_pay()
 }

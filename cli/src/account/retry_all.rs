@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::gateway::parse_gateway_account;
 use crate::options::{CommonOptions, OperatorOptions, find_merchant};
-use crate::output::time;
+use crate::output::{counted, time};
 
 /// Validations that one transaction makes due.
 const BATCH: usize = 500;
@@ -66,13 +66,14 @@ pub(super) fn retry_all(
         "complete": i64::try_from(count).is_ok_and(|count| count < MAX_RETRIED),
     });
     let name = &merchant.name;
+    let validations = counted(i64::try_from(count)?, "validation");
     let sentence = match (count, dry_run) {
         (0, _) => format!("Nothing to retry: no such validation of {name} waits."),
         (_, true) => {
-            format!("{count} validations of {name} would be due now. Nothing was changed.")
+            format!("{validations} of {name} would be due now. Nothing was changed.")
         }
         (_, false) => format!(
-            "{retried} of {count} validations of {name} are due now; workers claim them within seconds. The others went on meanwhile."
+            "Due now: {retried} of {validations} of {name}; workers claim them within seconds. The others went on meanwhile."
         ),
     };
     common.print(&document, &sentence)

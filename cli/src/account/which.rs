@@ -53,6 +53,21 @@ impl fmt::Display for AnyId {
     }
 }
 
+impl AnyId {
+    /// Returns what else the text may be, as the end of an error: a trace id has the digits of a UUID.
+    fn advice(self) -> String {
+        let Self::Uuid(id) = self else {
+            return String::new();
+        };
+        let trace = id.simple();
+        format!(
+            ". If this is a trace id, as log lines and `account show` have it: Tempo (locally the trace viewer, \
+             /trace/{trace}) shows its spans, and their khata.account_id is the account; the log lines with the \
+             trace_id {trace} name the account too"
+        )
+    }
+}
+
 impl WhichAccount {
     pub(super) fn new(account: AnyId, merchant: Option<String>, common: CommonOptions) -> Self {
         Self {
@@ -73,12 +88,15 @@ impl WhichAccount {
     ) -> anyhow::Result<(Account, Option<ValidationId>)> {
         let id = self.account;
         let Some(merchant) = &self.merchant else {
-            return find(connection, None, id)?.with_context(|| format!("no merchant has {id}"));
+            return find(connection, None, id)?
+                .with_context(|| format!("no merchant has {id}{}", id.advice()));
         };
         let merchant = find_merchant(connection, merchant)?;
         let name = &merchant.name;
-        find(connection, Some(merchant.id), id)?
-            .with_context(|| format!("{name} has no {id}; omit --merchant to search all merchants"))
+        find(connection, Some(merchant.id), id)?.with_context(|| {
+            let advice = id.advice();
+            format!("{name} has no {id}; omit --merchant to search all merchants{advice}")
+        })
     }
 }
 

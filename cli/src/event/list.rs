@@ -45,6 +45,11 @@ impl List {
         let (ids, limit) = (EventId(since)..EventId(end), self.limit.into());
         let names = &self.event_names;
         let events = events::newest(&mut connection, merchant.id, ids, names, limit)?;
+        let is_full = events.len() == usize::from(self.limit);
+        let next = events
+            .last()
+            .filter(|_| is_full)
+            .map(|event| event.id.to_string());
         let list: Vec<Value> = events.iter().map(json_of).collect();
         let headings = ["EVENT", "TIME", "TYPE", "SUBJECT", "VERSION", "STATUS"];
         let rows = events.iter().map(|event| {
@@ -57,12 +62,14 @@ impl List {
                 or_none(event.status),
             ]
         });
-        let text = if events.is_empty() {
-            "No event.".to_owned()
-        } else {
-            Table::rows(headings, rows).to_string()
+        let table = Table::rows(headings, rows).to_string();
+        let text = match &next {
+            _ if events.is_empty() => "No event.".to_owned(),
+            Some(id) => format!("{table}\n\nThere may be earlier events: add --before {id}."),
+            None => table,
         };
-        self.common.print(&json!({ "events": list }), &text)
+        let document = json!({ "events": list, "next_before": next });
+        self.common.print(&document, &text)
     }
 }
 

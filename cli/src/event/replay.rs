@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::options::{
     CommonOptions, MerchantOption, OperatorOptions, parse_endpoint, parse_event, parse_event_name,
 };
-use crate::output::{note, time};
+use crate::output::{counted, note, time};
 use crate::times::parse_past;
 
 /// Events that one transaction replays.
@@ -98,18 +98,20 @@ impl Replay {
             if last_line.elapsed() >= LINE_INTERVAL {
                 last_line = Instant::now();
                 note(&format!(
-                    "{deliveries} deliveries up to {last}; to continue after an interruption, run the command again with \
-                     --undelivered"
+                    "{} up to {last}; to continue after an interruption, run the command again with \
+                     --undelivered",
+                    counted(deliveries, "delivery")
                 ));
             }
         }
         let document = json!({ "deliveries": deliveries, "dry_run": self.dry_run });
+        let text = counted(deliveries, "delivery");
         let sentence = match (deliveries, self.dry_run) {
             (0, _) => "Nothing to deliver: no enabled endpoint should get such an event, or the attempts are due already."
                 .to_owned(),
-            (_, true) => format!("{deliveries} deliveries would begin again. Nothing was changed."),
+            (_, true) => format!("{text} would begin again. Nothing was changed."),
             (_, false) => format!(
-                "{deliveries} deliveries begin again. Follow them with `khata webhook deliveries --merchant {} --state OPEN`.",
+                "Begun again: {text}. Follow them with `khata webhook deliveries --merchant {} --state OPEN`.",
                 merchant.name
             ),
         };

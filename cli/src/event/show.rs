@@ -3,12 +3,13 @@
 use anyhow::Context;
 use khata_domain::events::EventId;
 use khata_store::events;
+use khata_store::merchants;
 use khata_store::webhooks::{self, DeliveryFilter, MAX_ENDPOINTS};
 use serde_json::Value;
 
 use super::list::{json_of, subject};
 use crate::delivery::{Delivery, ReplyOptions};
-use crate::options::{CommonOptions, MerchantOption, parse_event};
+use crate::options::{CommonOptions, find_merchant, parse_event};
 use crate::output::{Table, or_none, time};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -16,8 +17,9 @@ pub(crate) struct Show {
     /// Id of the event, which is also the webhook-id of its requests
     #[arg(value_parser = parse_event)]
     event: EventId,
-    #[command(flatten)]
-    merchant: MerchantOption,
+    /// Name or id of the event's merchant: then the event of another one is not found
+    #[arg(long)]
+    merchant: Option<String>,
     #[command(flatten)]
     replies: ReplyOptions,
     #[command(flatten)]
@@ -27,7 +29,19 @@ pub(crate) struct Show {
 impl Show {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let keyring = self.replies.keyring()?;
-        let (mut connection, merchant) = self.common.connect_for(&self.merchant)?;
+        let mut connection = self.common.connect()?;
+        let merchant = if let Some(merchant) = &self.merchant {
+            find_merchant(&mut connection, merchant)?
+        } else {
+            let owner = events::owner(&mut connection, self.event)?;
+            let owner = owner.with_context(|| {
+                format!(
+                    "no merchant has event {}; events are kept for a while (`khata merchant set … --event-days …`)",
+                    self.event
+                )
+            })?;
+            merchants::of_id(&mut connection, owner)?
+        };
         let event = events::find(&mut connection, merchant.id, self.event)?;
         let event = event.with_context(|| {
             format!(

@@ -63,6 +63,11 @@ impl HealthIssue {
         matches!(self, Self::Misconfigured { .. })
     }
 
+    /// Whether workers make no new call because of the issue.
+    pub(crate) fn blocks(&self) -> bool {
+        !matches!(self, Self::CircuitHalfOpen)
+    }
+
     pub(crate) fn is_circuit(&self) -> bool {
         matches!(self, Self::CircuitOpen { .. } | Self::CircuitHalfOpen)
     }

@@ -15,7 +15,7 @@ use super::connectors::ConnectorOptions;
 use super::health::HealthIssue;
 use super::which::gateway_name;
 use crate::options::{CommonOptions, MerchantOption};
-use crate::output::{NONE, Table, joined_or, or_none, yes_or_no};
+use crate::output::{NONE, Table, joined_or, milliseconds, or_none, yes_or_no};
 
 /// Age of the oldest validation whose attempts are counted.
 const COUNTED: TimeDelta = TimeDelta::hours(24);
@@ -129,17 +129,14 @@ fn count_attempts(
 impl Listed {
     fn text(&self, now: DateTime<Utc>) -> String {
         let account = &self.account;
-        let (usable, limits) = match &self.traffic {
-            Ok(traffic) => ("yes".to_owned(), limits(traffic)),
-            Err(error) => (format!("no: {error}"), NONE.to_owned()),
-        };
+        let limits = self.traffic.as_ref().ok().map(limits);
         let mut facts = Table::facts()
             .fact("health", self.health())
             .fact("recent success", self.recent_success(now))
             .fact("enabled", yes_or_no(account.enabled))
             .fact("order", self.order())
-            .fact("usable", usable)
-            .fact("limits", limits)
+            .fact("usable", self.usable())
+            .fact("limits", or_none(limits))
             .fact("base url", or_none(account.base_url.as_ref()))
             .fact("webhook path", self.webhook_path());
         if let Some(attempts) = &self.attempts {
@@ -155,6 +152,20 @@ impl Listed {
             account.id,
             facts.indented(2)
         )
+    }
+
+    /// Returns `yes`, or why workers begin no validation at the account now.
+    fn usable(&self) -> String {
+        if let Err(error) = &self.traffic {
+            return format!("no: {error}");
+        }
+        if !self.account.enabled {
+            return "no: disabled".to_owned();
+        }
+        if self.issues.iter().any(HealthIssue::blocks) {
+            return "not now, see health".to_owned();
+        }
+        "yes".to_owned()
     }
 
     fn health(&self) -> String {
@@ -179,7 +190,7 @@ impl Listed {
             return "no recent attempts".to_owned();
         }
         let latency = self.recent.latency_ms;
-        let latency = latency.map(|ms| format!(", {ms:.0} ms on average"));
+        let latency = latency.map(|ms| format!(", {} on average", milliseconds(ms)));
         let share = 100.0 * self.recent.conclusive / weight;
         format!(
             "{share:.0} % of ~{weight:.0} attempts{}",
@@ -216,7 +227,7 @@ impl Listed {
             "pinned_only": account.pinned_only,
             "base_url": account.base_url,
             "settings": account.settings,
-            "usable": self.traffic.is_ok(),
+            "usable": self.usable() == "yes",
             "fault": self.traffic.as_ref().err(),
             "health": { "ok": issues.is_empty(), "troubles": issues },
             "recent": {
@@ -225,7 +236,7 @@ impl Listed {
                 "latency_ms": self.recent.latency_ms,
             },
             "limits": self.traffic.as_ref().ok().map(limits_json),
-            "call_back_path": self.webhook_path(),
+            "webhook_path": self.webhook_path(),
         });
         if let Some(attempts) = &self.attempts {
             let codes = attempts.unlisted.iter();

@@ -11,23 +11,23 @@ use serde_json::{Value, json};
 use crate::options::{CommonOptions, find_merchant};
 
 #[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which_account").required(true).args(["account", "reference_id"]))]
 pub(crate) struct WhichAccount {
     /// Id of the gateway account (gwa_…), as `gateway list` shows it; or name it by --merchant, --gateway and --reference-id
     #[arg(
         value_name = "GATEWAY_ACCOUNT",
         value_parser = parse_account,
-        required_unless_present = "reference_id",
-        conflicts_with_all = ["gateway", "reference_id"]
+        conflicts_with = "gateway"
     )]
     account: Option<GatewayAccountId>,
     /// Name or id of the merchant
-    #[arg(long, required_unless_present = "account")]
+    #[arg(long)]
     merchant: Option<String>,
     /// Name or id of the gateway, as `gateway list` shows it
-    #[arg(long, required_unless_present = "account")]
+    #[arg(long, requires = "reference_id")]
     gateway: Option<String>,
     /// The merchant's name for the account, as `gateway list` shows it
-    #[arg(long, required_unless_present = "account")]
+    #[arg(long, requires_all = ["merchant", "gateway"])]
     reference_id: Option<String>,
     #[command(flatten)]
     pub(super) common: CommonOptions,
@@ -113,7 +113,7 @@ pub(super) fn has_credentials(account: &GatewayAccount, keyring: &Keyring, plain
 }
 
 pub(crate) fn parse_account(text: &str) -> Result<GatewayAccountId, &'static str> {
-    GatewayAccountId::parse(text).ok_or(
+    GatewayAccountId::parse_or_uuid(text).ok_or(
         "not a gateway account id; expected gwa_ and 26 characters, as `gateway list` shows it",
     )
 }

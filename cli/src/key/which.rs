@@ -24,7 +24,7 @@ pub(crate) struct WhichKey {
 }
 
 fn parse_id(text: &str) -> Result<KeyId, &'static str> {
-    KeyId::parse(text)
+    KeyId::parse_or_uuid(text)
         .ok_or("not a key id; expected key_ and 26 characters, as `key list` shows it")
 }
 

@@ -31,30 +31,84 @@ pub(crate) struct Output {
     /// File to write instead of standard output, readable by its owner only; it must not exist
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace an existing file atomically
+    /// Replace an existing file atomically; refused if that loses a key
     #[arg(long, requires = "output")]
     force: bool,
 }
 
 impl Output {
-    /// Writes the JSON document, encrypted if there is a transit engine, and a line break.
+    /// Writes the keyring, encrypted if there is a transit engine.
     pub(super) fn write(
         &self,
         keyring: &KeyringFile,
         transit: &TransitSettings,
     ) -> anyhow::Result<()> {
+        self.write_pruned(keyring, keyring, transit)
+    }
+
+    /// Writes the keyring without the encryption of the transit engine.
+    pub(super) fn write_plain(
+        &self,
+        keyring: &KeyringFile,
+        transit: &TransitSettings,
+    ) -> anyhow::Result<()> {
+        self.check_replaceable(keyring, transit)?;
+        self.write_json(&keyring.to_json())
+    }
+
+    /// Writes a keyring from which keys of `old` were dropped, encrypted if there is a transit engine.
+    pub(super) fn write_pruned(
+        &self,
+        old: &KeyringFile,
+        keyring: &KeyringFile,
+        transit: &TransitSettings,
+    ) -> anyhow::Result<()> {
+        self.check_replaceable(old, transit)?;
         let mut json = keyring.to_json();
         if transit.is_set() {
             json = transit.encrypt(&json)?;
         }
+        self.write_json(&json)
+    }
+
+    /// Rejects the replacement of a file with a key that `known` lacks: without this file, the key would be lost.
+    fn check_replaceable(
+        &self,
+        known: &KeyringFile,
+        transit: &TransitSettings,
+    ) -> anyhow::Result<()> {
+        let existing = self.output.as_ref().filter(|_| self.force);
+        let Some(path) = existing.filter(|path| path.exists()) else {
+            return Ok(());
+        };
+        let shown = path.display();
+        let lost = KeyringFile::read(path, transit)
+            .with_context(|| {
+                format!(
+                    "cannot tell which keys would be lost with {shown}; move it away, or write another file"
+                )
+            })?
+            .keys_missing_in(known);
+        if !lost.is_empty() {
+            bail!(
+                "{shown} has keys that the keyring of this command lacks ({}), and was left unchanged. Let \
+                 --keyring-file (KHATA_KEYRING_FILE) name that file, move it away, or write another file",
+                lost.join(", ")
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes the JSON document and a line break.
+    fn write_json(&self, json: &[u8]) -> anyhow::Result<()> {
         let Some(path) = &self.output else {
-            return Ok(write(&mut io::stdout().lock(), &json)?);
+            return Ok(write(&mut io::stdout().lock(), json)?);
         };
         let cannot = || format!("cannot write {}", path.display());
         if self.force {
-            return replace(path, &json).with_context(cannot);
+            return replace(path, json).with_context(cannot);
         }
-        match create(path, &json) {
+        match create(path, json) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 bail!("{} exists; replace it with --force", path.display())
             }
@@ -121,7 +175,8 @@ mod tests {
             output: Some(path.clone()),
             force,
         };
-        let (first, second) = (KeyringFile::generate(), KeyringFile::generate());
+        let first = KeyringFile::generate();
+        let (second, _) = first.clone().with_new_key().unwrap();
         let stored = || fs::read(&path).unwrap();
         let written = |keyring: &KeyringFile| [keyring.to_json().as_slice(), b"\n"].concat();
 
@@ -146,17 +201,49 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_replacement_leaves_the_file_unchanged() {
+    fn a_file_with_a_key_that_the_new_keyring_lacks_is_left() {
         let folder = folder();
         let path = folder.join("keyring.json");
-        // Renaming a file over a folder fails.
-        fs::create_dir(&path).unwrap();
         let output = Output {
             output: Some(path.clone()),
             force: true,
         };
         let none = TransitSettings::default();
-        assert!(output.write(&KeyringFile::generate(), &none).is_err());
+        let old = KeyringFile::generate();
+        let (both, _) = old.clone().with_new_key().unwrap();
+        output.write(&both, &none).unwrap();
+        let stored = || fs::read(&path).unwrap();
+        let written = stored();
+        for keyring in [&old, &KeyringFile::generate()] {
+            let refused = [
+                output.write(keyring, &none),
+                output.write_plain(keyring, &none),
+                output.write_pruned(&old, keyring, &none),
+            ];
+            for refused in refused {
+                let error = refused.unwrap_err().to_string();
+                assert!(error.contains("encryption key 2"), "{error}");
+                assert!(stored() == written, "the file was changed");
+            }
+        }
+        let pruned = both.clone().promoted().without(&[1]).unwrap();
+        output.write_pruned(&both, &pruned, &none).unwrap();
+        assert_eq!(KeyringFile::read(&path, &none).unwrap().ids(), [2]);
+
+        fs::write(&path, "no keyring").unwrap();
+        let error = output.write(&both, &none).unwrap_err().to_string();
+        assert!(error.contains("cannot tell which keys"), "{error}");
+        assert_eq!(stored(), b"no keyring");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_the_file_unchanged() {
+        let folder = folder();
+        let path = folder.join("keyring.json");
+        // Renaming a file over a folder fails.
+        fs::create_dir(&path).unwrap();
+        assert!(replace(&path, b"{}").is_err());
         assert!(path.is_dir());
         assert_eq!(
             fs::read_dir(&folder).unwrap().count(),

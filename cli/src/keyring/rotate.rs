@@ -13,7 +13,7 @@ use khata_store::rotation::{self, Rotation, SealedColumn, StepResult};
 use serde_json::json;
 
 use crate::options::{ActorOption, connect_without_timeout};
-use crate::output::{joined_or, note, print};
+use crate::output::{counted, joined_or, note, print};
 
 const PROGRESS: &str = "[{bar:30}] {percent} %, {pos} of {len}, {msg}, {per_sec}, {eta} left";
 /// Time between two lines of progress where there is no terminal.
@@ -57,15 +57,16 @@ impl Rotate {
         let undecryptable = rotation.undecryptable.len();
         if undecryptable > 0 {
             bail!(
-                "{undecryptable} values cannot be decrypted: their key is missing from the keyring, or they were altered"
+                "cannot decrypt {}: the key is missing from the keyring, or the data was altered",
+                counted(i64::try_from(undecryptable)?, "value")
             );
         }
         // Rows that were locked at every attempt, and rows that a service wrote with an old key after they were read.
         let left = count(&mut connection, &keyring)?;
         if left > 0 {
             bail!(
-                "{left} values were encrypted with another key meanwhile: give every process the new primary, then run \
-                 this command again"
+                "{} encrypted with another key meanwhile: give every process the new primary, then run this command again",
+                counted(left, "value")
             );
         }
         Ok(())

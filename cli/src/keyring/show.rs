@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::file::read;
 use crate::options::connect_without_timeout;
-use crate::output::{joined_or, print, time};
+use crate::output::{counted, joined_or, print, time};
 
 #[derive(Clone, clap::Args)]
 pub(crate) struct Show {
@@ -186,7 +186,7 @@ impl Keys {
 fn age(created_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> String {
     created_at.map_or(", age unknown".to_owned(), |created| {
         let days = (now - created).num_days();
-        format!(", created {}, {days} days old", day(created))
+        format!(", created {}, {} old", day(created), counted(days, "day"))
     })
 }
 

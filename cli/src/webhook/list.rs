@@ -3,6 +3,7 @@
 use khata_config::SandboxSettings;
 use khata_crypto::KeyringSettings;
 use khata_domain::events::DisabledBy;
+use khata_store::merchants;
 use khata_store::webhooks::{self, Endpoint, PreviousSecret};
 use serde_json::{Value, json};
 
@@ -23,11 +24,17 @@ pub(crate) struct List {
 impl List {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut connection = self.common.connect()?;
-        let merchant = match &self.merchant {
-            Some(merchant) => Some(find_merchant(&mut connection, merchant)?.id),
-            None => None,
+        let merchants = match &self.merchant {
+            Some(merchant) => vec![find_merchant(&mut connection, merchant)?],
+            None => merchants::all(&mut connection)?,
         };
-        let endpoints = webhooks::all(&mut connection, merchant)?;
+        let only = self.merchant.as_ref().map(|_| merchants[0].id);
+        let endpoints = webhooks::all(&mut connection, only)?;
+        let name = |endpoint: &Endpoint| {
+            let mut merchants = merchants.iter();
+            let merchant = merchants.find(|merchant| merchant.id == endpoint.merchant);
+            or_none(merchant.map(|merchant| &merchant.name))
+        };
         let list: Vec<Value> = endpoints.iter().map(json_of).collect();
         let headings = [
             "ENDPOINT",
@@ -41,7 +48,7 @@ impl List {
         let rows = endpoints.iter().map(|endpoint| {
             [
                 endpoint.id.to_string(),
-                endpoint.merchant.to_string(),
+                name(endpoint),
                 state(endpoint).to_owned(),
                 joined_or(endpoint.event_names.iter().cloned(), "all"),
                 endpoint.payload.to_string(),

@@ -5,10 +5,13 @@ PROFILE=${KHATA_PROFILE:-dev}
 [[ $PROFILE == dev || $PROFILE == release ]] || fail "KHATA_PROFILE must be dev or release, not '$PROFILE'"
 PROGRAMS=$(cd "$REPOSITORY" && realpath -m -- "${CARGO_TARGET_DIR:-target}/${PROFILE/dev/debug}")
 
-# The caller's choices: KHATA_LOG, KHATA_TRACES_PER_SECOND, KHATA_WORKER_CONCURRENCY, … Addresses, keys and
-# modes are this stack's own; in the caller's environment they come from a sourced .local/env.
-mapfile -t TUNING < <(env | grep -E '^KHATA_(LOG|LOG_FORMAT|(API|WORKER|SCHEDULER|SANDBOX|TRACES?)_[A-Z_]+)=' |
-    grep -vE '^[A-Z_]+_(URL|KEY|LISTEN|MODE|LEDGER)=' | sort)
+# The caller's choices: KHATA_LOG, KHATA_TRACES_PER_SECOND, KHATA_OPERATOR_ALERTS_URL, … Not the stack's own addresses, keys and
+# modes, which are in the caller's environment if it sourced .local/env, nor what only scripts, tests and the operator's commands
+# read. A setting of the services is passed on unless it is one of these: a test compares the list with docs/settings.md.
+NOT_PASSED_ON='KHATA_(LOCAL_DIR|PROFILE|SKIP_BUILD|ACTOR|TIMEZONE|WEBHOOK_SECRET|TEST_[A-Z_]+|PID_[A-Z_]+|PORT_[A-Z_]+'
+NOT_PASSED_ON+='|(OWNER|DATABASE|AMQP|API|METRICS|WORKER|SANDBOX|TRACES)_URL|API_KEY|KEYRING|KEYRING_FILE|QUEUE_PREFIX'
+NOT_PASSED_ON+='|SANDBOX_MODE|SANDBOX_LEDGER|([A-Z]+_)*LISTEN|METRICS_PORT_FILE)'
+mapfile -t TUNING < <(env | grep -E '^KHATA_[A-Z_]+=' | grep -vE "^$NOT_PASSED_ON=" | sort)
 
 build() {
     [[ ${KHATA_SKIP_BUILD:-} != 1 ]] || return 0
@@ -83,9 +86,8 @@ prepare_merchant() {
         rm -f "$STATE/api-key"
     fi
     ROLE=khata khata migrate >/dev/null
-    # With limits that a demonstration, a measurement or a day of trials does not reach.
-    khata merchant create --name local --if-absent --json >/dev/null
-    khata merchant set --merchant local --requests-per-second 1000000 \
+    # With limits that a demonstration, a measurement or a day of trials does not reach. An existing merchant keeps its own.
+    khata merchant create --name local --if-absent --requests-per-second 1000000 \
         --validations-per-account-per-day 32767 --penny-drops-per-day 1000000000 --json >/dev/null
     # An account at each gateway of the sandbox, and the gateways' webhooks to the API.
     with_settings "$REPOSITORY/deploy/sandbox/gateways.sh" local "$(url_of sandbox)" "$(url_of api)" \
@@ -104,7 +106,8 @@ khata() { with_settings "$PROGRAMS/khata" "$@" || fail "'khata $1${2:+ $2}' fail
 # and the operator's role in the database, or ROLE.
 with_settings() {
     (
-        replace_environment LANG=C.UTF-8 "${SETTINGS[@]}" \
+        # The name in the audit log.
+        replace_environment LANG=C.UTF-8 "${SETTINGS[@]}" KHATA_ACTOR="${KHATA_ACTOR:-stack.sh}" \
             KHATA_DATABASE_URL="$(database_url "${ROLE:-khata_operator}")"
         exec "$@" 2>>"$STATE/logs/setup.log"
     )

@@ -11,7 +11,7 @@ BOOT_ID=$(</proc/sys/kernel/random/boot_id)
 # launch NAME USER FOLDER NICENESS [VARIABLE=VALUE]… COMMAND… : starts NAME unless it runs with this program
 # and these settings. An empty USER is the current one. The process gets these variables, PATH, and no others.
 launch() {
-    local name=$1 user=$2 folder=$3 niceness=$4 arguments=$* fingerprint started
+    local name=$1 user=$2 folder=$3 niceness=$4 arguments=$* setting fingerprint started
     local -a environment=(LANG=C.UTF-8 "KHATA_LOCAL_PROCESS=$STATE#$name")
     shift 4
     while [[ $1 == [A-Z]*=* ]]; do
@@ -19,10 +19,14 @@ launch() {
         shift
     done
     [[ -x $1 ]] || fail "$1 is missing"
+    # A service reads its keyring only when it starts.
+    for setting in "${environment[@]}"; do
+        [[ $setting != KHATA_KEYRING_FILE=* ]] || arguments+=$'\n'$(sha256sum <"${setting#*=}")
+    done
     fingerprint=$(printf '%s\n' "$arguments" "$(stat -L -c '%d:%i:%s:%y' "$1")" | sha256sum | cut -c1-16)
     if is_alive "$name"; then
         [[ ${RECORD[3]} != "$fingerprint" ]] || return 0
-        stop "$name" "its program or its settings changed"
+        stop "$name" "its program, its settings or its keyring changed"
     fi
     stop_strays "$name"
     [[ $(stat -c %s "$STATE/logs/$name.log" 2>/dev/null) -lt 20000000 ]] || mv -f "$STATE/logs/$name.log"{,.1}

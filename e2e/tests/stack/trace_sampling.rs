@@ -98,6 +98,48 @@ async fn failed_and_slow_traces_are_always_recorded() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_trace_of_a_waiting_account_says_why_it_waits() -> Result<()> {
+    let stack = TestStack::start(Setup {
+        traces: true,
+        proxies: true,
+        ..Setup::default()
+    })
+    .await?;
+    stack.proxies()?.gateway.cut();
+    // Enough to open the circuit of the gateway account.
+    for number in 0..8 {
+        let number = format!("8000000{number}");
+        let account = bank(&number, IFSC);
+        stack.api.create(CUSTOMER, &account).await?.account()?;
+    }
+    let traces = stack.traces()?;
+    let mut number = 80_000_010;
+    let step = eventually(TIMEOUT, "the circuit being open", async || {
+        number += 1;
+        let account = number.to_string();
+        let created = stack.api.create(CUSTOMER, &bank(&account, IFSC)).await?;
+        let reason = |span: &Span| span.tag("khata.pending_reason").map(str::to_owned);
+        let waits = |trace: &Trace| {
+            trace
+                .named("process")
+                .into_iter()
+                .any(|span| reason(span).is_some())
+        };
+        let trace = traces
+            .wait_for(&created.trace_id().unwrap(), TIMEOUT, waits)
+            .await?;
+        let mut steps = trace.named("process").into_iter();
+        let step = steps.find(|span| reason(span).as_deref() == Some("GATEWAY_UNAVAILABLE"));
+        anyhow::Ok(step.cloned())
+    })
+    .await?;
+    assert_eq!(step.tag("khata.gateway"), Some("CASHFREE"), "{step:?}");
+    assert!(step.tag("khata.gateway_reference_id").is_some(), "{step:?}");
+    assert_eq!(step.tag("khata.attempt"), None, "no call: {step:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_call_that_waits_for_its_outcome_is_not_slow() -> Result<()> {
     let stack = recording_failed_and_slow_traces().await?;
     let pending = Behaviour {

@@ -129,6 +129,12 @@ async fn the_pages_show(stack: &TestStack, account: &str, trace: &Trace) -> Resu
     page.open(search.as_str()).await?;
     page.find(&format!("a[href*='{}']", trace.id)).await?;
     page.screenshot("traces_found").await?;
+    // Menus of what the viewer does not have.
+    page.find_with_text("header", "Compare").await?;
+    for menu in ["System Architecture", "Monitor"] {
+        let script = "return document.querySelector('header').textContent.includes(arguments[0])";
+        assert_eq!(page.run(script, &[menu]).await?, false, "{menu}");
+    }
     page.open(&traces.page(&trace.id)).await?;
     page.find_with_text("body", GATEWAY_CALL).await?;
     page.screenshot("trace").await

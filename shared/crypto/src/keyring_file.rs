@@ -285,6 +285,25 @@ impl KeyringFile {
         Ok(self)
     }
 
+    /// Names the keys that the other keyring does not have under the same id.
+    pub fn keys_missing_in(&self, other: &Self) -> Vec<String> {
+        let has = |key: &EncryptionKey| {
+            let mut keys = other.sealing.iter();
+            keys.any(|of_other| of_other.id == key.id && of_other.key == key.key)
+        };
+        let missing = self.sealing.iter().filter(|key| !has(key));
+        let mut missing: Vec<String> = missing
+            .map(|key| format!("encryption key {}", key.id))
+            .collect();
+        if self.fingerprint != other.fingerprint {
+            missing.push("the fingerprint key".to_owned());
+        }
+        if self.api_keys != other.api_keys {
+            missing.push("the api_keys key".to_owned());
+        }
+        missing
+    }
+
     /// Lists, key by key, why the keys are easier to guess than random ones; empty if they are not.
     pub fn weaknesses(&self) -> Vec<String> {
         let mut keys: Vec<(String, &Key)> = self
@@ -393,6 +412,24 @@ mod tests {
         assert_eq!((file.ids(), file.primary()), (vec![2], 2));
         let (file, id) = file.with_new_key().unwrap();
         assert_eq!((id, file.primary()), (3, 2), "no id is given twice");
+    }
+
+    #[test]
+    fn the_keys_that_another_keyring_lacks_are_named() {
+        let first = KeyringFile::generate();
+        let (second, _) = first.clone().with_new_key().unwrap();
+        assert_eq!(first.keys_missing_in(&second), [""; 0]);
+        assert_eq!(second.keys_missing_in(&first), ["encryption key 2"]);
+        let (other_key, _) = first.clone().with_new_key().unwrap();
+        assert_eq!(second.keys_missing_in(&other_key), ["encryption key 2"]);
+        assert_eq!(
+            first.keys_missing_in(&KeyringFile::generate()),
+            [
+                "encryption key 1",
+                "the fingerprint key",
+                "the api_keys key"
+            ]
+        );
     }
 
     #[test]

@@ -77,6 +77,13 @@ impl KeyringSettings {
     }
 }
 
+impl KeyringFile {
+    /// Reads a keyring's file, after the transit engine has decrypted it if it encrypted it. Accepts weak keys.
+    pub fn read(path: &Path, transit: &TransitSettings) -> Result<Self, KeyringError> {
+        parse(&Self::read_json(path)?, transit)
+    }
+}
+
 fn read_keyring(
     file: Option<&Path>,
     json: Option<&[u8]>,
@@ -85,7 +92,7 @@ fn read_keyring(
     match (file, json) {
         (None, None) => Err(KeyringError::Missing),
         (Some(_), Some(_)) => Err(KeyringError::Ambiguous),
-        (Some(file), None) => parse(&KeyringFile::read_json(file)?, transit),
+        (Some(file), None) => KeyringFile::read(file, transit),
         (None, Some(json)) => parse(json, transit),
     }
 }

@@ -86,6 +86,16 @@ impl Attempt {
         }
     }
 
+    /// Whether the attempt may have moved a rupee, or may still move one.
+    pub fn may_pay(&self) -> bool {
+        let may_pay = if self.state == AttemptState::Settled {
+            self.is_lost() || self.may_have_paid()
+        } else {
+            !self.is_not_received()
+        };
+        self.method.moves_money() && may_pay
+    }
+
     /// Whether the settled attempt may have moved a rupee.
     pub fn may_have_paid(&self) -> bool {
         let accepted = self.gateway_reference.is_some();

@@ -72,6 +72,11 @@ macro_rules! id {
             pub fn parse(text: &str) -> Option<Self> {
                 text.strip_prefix($prefix).and_then(decode).map(Self)
             }
+
+            /// Parses the text of an id, or the UUID that Postgres shows, for operators.
+            pub fn parse_or_uuid(text: &str) -> Option<Self> {
+                Self::parse(text).or_else(|| Uuid::try_parse(text).ok().map(Self))
+            }
         }
 
         #[cfg(feature = "diesel")]
@@ -280,6 +285,18 @@ mod tests {
             "kh_01".into(),
         ] {
             assert_eq!(AttemptReference::parse(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn operators_may_write_an_id_as_a_uuid() {
+        let id = MerchantId::new();
+        for text in [id.to_string(), id.0.to_string(), id.0.simple().to_string()] {
+            assert_eq!(MerchantId::parse_or_uuid(&text), Some(id), "{text}");
+        }
+        assert_eq!(MerchantId::parse(&id.0.to_string()), None);
+        for text in ["", "acme", "mrc_", &AccountId::new().to_string()] {
+            assert_eq!(MerchantId::parse_or_uuid(text), None, "{text}");
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tracing::Span;
 
 use super::broker::Broker;
@@ -61,6 +63,24 @@ impl Publisher {
     /// Connects unless it is connected.
     pub async fn connect(&mut self) -> Result<(), BrokerError> {
         self.channel().await.map(drop)
+    }
+
+    /// Returns a future that ends with the open connection, or at once if there is none.
+    pub(super) fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let open = self.open.as_ref();
+        // First the listener: an error between the two calls is in either.
+        let events: Option<BoxStream<'static, Event>> =
+            open.map(|(connection, _)| connection.events_listener().boxed());
+        let events = events.filter(|_| open.is_some_and(is_usable));
+        async move {
+            let Some(mut events) = events else { return };
+            loop {
+                match events.next().await {
+                    Some(Event::Error(_)) | None => return,
+                    Some(_) => {}
+                }
+            }
+        }
     }
 
     /// Publishes one message for these validations and waits for its confirm. After an error it is unknown whether the message
@@ -169,8 +189,7 @@ impl Publisher {
     }
 
     async fn channel(&mut self) -> Result<&Channel, BrokerError> {
-        let usable = |open: &(_, Channel)| open.1.status().connected();
-        let open = match self.open.take().filter(usable) {
+        let open = match self.open.take().filter(is_usable) {
             Some(open) => open,
             None => {
                 within(async {
@@ -184,6 +203,11 @@ impl Publisher {
         };
         Ok(&self.open.insert(open).1)
     }
+}
+
+/// Whether the connection and its channel are open. The status of a broken connection changes first.
+fn is_usable((connection, channel): &(Connection, Channel)) -> bool {
+    connection.status().connected() && channel.status().connected()
 }
 
 pub(super) async fn within<T>(

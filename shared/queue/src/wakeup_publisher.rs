@@ -147,8 +147,20 @@ async fn run(
                 continue;
             }
         }
+        let closed = publisher.closed();
+        tokio::pin!(closed);
         loop {
-            let Some(message) = waiting.next().await else {
+            let message = tokio::select! {
+                message = waiting.next() => message,
+                () = &mut closed => {
+                    connected.store(false, Ordering::Relaxed);
+                    warn!("connection to the broker lost");
+                    // A broker that ends each connection at once is not asked without a pause. Wake-ups wait in the queue.
+                    tokio::time::sleep(RECONNECT.wait(0, rand::random())).await;
+                    break;
+                }
+            };
+            let Some(message) = message else {
                 publisher.close().await;
                 return;
             };

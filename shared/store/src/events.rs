@@ -256,6 +256,18 @@ pub fn newest(
     .load(connection)
 }
 
+/// Finds the merchant of an event.
+pub fn owner(connection: &mut PgConnection, event: EventId) -> QueryResult<Option<MerchantId>> {
+    // `limit` keeps the lookup inside the loop over the merchants, so that the planner cannot scan the events.
+    statement(
+        "select m.id from merchants m
+         cross join lateral (select from events where merchant_id = m.id and id = $1 limit 1) e",
+    )
+    .bind(event)
+    .tuple(connection)
+    .optional()
+}
+
 /// Finds an event of the merchant, also one that readers do not see yet.
 pub fn find(
     connection: &mut PgConnection,

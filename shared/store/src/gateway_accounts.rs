@@ -7,6 +7,7 @@ use diesel::prelude::*;
 
 use super::column::row;
 use super::statement::statement;
+use super::validations::MAY_PAY;
 use khata_domain::ids::first_at;
 use khata_domain::{GatewayAccountId, MerchantId};
 
@@ -179,7 +180,7 @@ row! {
         /// The class of a settled attempt, the state of an open one.
         pub class: String,
         pub attempts: i64,
-        /// Attempts that followed one that may have dropped a rupee without a known result.
+        /// Attempts that may have dropped a rupee after one that may have dropped one without a known result.
         pub possible_double_drops: i64,
     }
 }
@@ -193,19 +194,19 @@ pub fn attempts_by_class(
     since: DateTime<Utc>,
     limit: i64,
 ) -> QueryResult<Vec<AttemptCount>> {
-    statement(
+    statement(format!(
         "select gateway_account_id, class, count(*) as attempts,
             count(*) filter (where possible_double_drop) as possible_double_drops
          from (
-            select gateway_account_id, case when state = 'SETTLED' then class else state end as class,
-                possible_double_drop
-            from validation_attempts
-            where merchant_id = $1 and validation_id >= $2
-            order by validation_id desc, number desc limit $3
+            select t.gateway_account_id, case when t.state = 'SETTLED' then t.class else t.state end as class,
+                t.possible_double_drop and {MAY_PAY} as possible_double_drop
+            from validation_attempts t
+            where t.merchant_id = $1 and t.validation_id >= $2
+            order by t.validation_id desc, t.number desc limit $3
          ) as newest
          group by gateway_account_id, class
-         order by gateway_account_id, class",
-    )
+         order by gateway_account_id, class"
+    ))
     .key(merchant, first_at(since))
     .bind(limit)
     .load(connection)

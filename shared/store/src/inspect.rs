@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use super::accounts::{ACCOUNT_COLUMNS, AccountColumns};
 use super::column::row;
 use super::statement::statement;
-use super::validations::{self, ATTEMPT_COLUMNS, Slot};
+use super::validations::{self, ATTEMPT_COLUMNS, MAY_PAY, Slot};
 use khata_domain::ids::first_at;
 use khata_domain::validation::{FailureCode, Outcome};
 use khata_domain::{
@@ -253,7 +253,7 @@ row! {
         pub not_understood: Vec<String>,
         /// Milliseconds that the newest call took.
         pub latency_ms: Option<i32>,
-        /// Whether the attempt before may have dropped a rupee too.
+        /// Whether this attempt and one before may each have dropped a rupee.
         pub possible_double_drop: bool,
         pub settled_at: Option<DateTime<Utc>>,
     }
@@ -275,7 +275,7 @@ pub fn attempts(
 ) -> QueryResult<Vec<Attempt>> {
     statement(format!(
         "select {ATTEMPT_COLUMNS}, g.reference_id as gateway_reference_id, t.choice, t.unlisted_code, t.not_understood, t.latency_ms,
-            t.possible_double_drop, t.settled_at
+            t.possible_double_drop and {MAY_PAY} as possible_double_drop, t.settled_at
          from unnest($1) as wanted (id)
          cross join lateral (
             select * from validation_attempts where merchant_id = $2 and validation_id = wanted.id order by number

@@ -57,16 +57,19 @@ pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<Merchant>> {
         .load(connection)
 }
 
-/// Finds the merchant with this name or id.
+/// Finds the merchant with this name or id. The id may be the UUID that SQL shows; a name may look like either.
 pub fn find(connection: &mut PgConnection, name_or_id: &str) -> QueryResult<Option<Merchant>> {
     let query = merchants::table.select(Merchant::as_select());
-    match MerchantId::parse(name_or_id) {
-        Some(id) => query.find(id).first(connection),
-        None => query
-            .filter(merchants::name.eq(name_or_id))
-            .first(connection),
+    if let Some(id) = MerchantId::parse_or_uuid(name_or_id) {
+        let found = query.find(id).first(connection).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
     }
-    .optional()
+    query
+        .filter(merchants::name.eq(name_or_id))
+        .first(connection)
+        .optional()
 }
 
 /// Reads the merchant with this id.

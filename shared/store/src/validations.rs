@@ -12,7 +12,7 @@ pub use attempt::{
     Attempt, NewAttempt, attempts, budget_renewed_at, give_up_attempts, insert_attempts,
     penny_drops_today, start_attempts,
 };
-pub(crate) use attempt::{COLUMNS as ATTEMPT_COLUMNS, with_not_understood};
+pub(crate) use attempt::{COLUMNS as ATTEMPT_COLUMNS, MAY_PAY, with_not_understood};
 pub use claim::{Claimed, LeaseToken, Postponement, claim, lease, lock_due, postpone};
 pub(crate) use due::is_set_aside;
 pub use due::{DueRow, DueTurns, Taken, Wanted};

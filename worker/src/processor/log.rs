@@ -73,11 +73,16 @@ fn last_minute<L: Eq + Hash + Send + Sync + 'static>() -> Cache<L, ()> {
 }
 
 pub(super) fn record_attempt(entry: &Entry, attempt: &Attempt) {
+    record_gateway(entry);
+    Span::current().record("khata.attempt", attempt.number);
+}
+
+/// Records the gateway account that is called, or that the validation waits for.
+pub(super) fn record_gateway(entry: &Entry) {
     let reference_id = &entry.account.reference_id;
     Span::current()
         .record("khata.gateway", entry.gateway.name())
-        .record("khata.gateway_reference_id", reference_id)
-        .record("khata.attempt", attempt.number);
+        .record("khata.gateway_reference_id", reference_id);
 }
 
 /// Logs the result of an attempt; louder if an operator has to act.

@@ -33,6 +33,7 @@ pub(super) fn process(queue: &str, wakeup: &Wakeup) -> Span {
             khata.class = field::Empty,
             khata.code = field::Empty,
             khata.outcome = field::Empty,
+            khata.pending_reason = field::Empty,
         )
     })
     .unwrap_or_else(Span::none)
@@ -112,14 +113,15 @@ fn attributes(
 fn result_attributes(settlement: &Settlement) -> impl Iterator<Item = (&'static str, &str)> {
     let end = settlement.attempt.as_ref().map(|attempt| &attempt.end);
     let class = end.and_then(|end| end.class);
-    let outcome = match &settlement.next {
-        Next::Complete { outcome, .. } => Some(outcome.as_str()),
-        Next::Wait { .. } => None,
+    let (outcome, pending_reason) = match &settlement.next {
+        Next::Complete { outcome, .. } => (Some(outcome.as_str()), None),
+        Next::Wait { reason, .. } => (None, Some(reason.as_str())),
     };
     [
         class.map(|class| ("khata.class", class.as_str())),
         end.map(|end| ("khata.code", end.code.as_str())),
         outcome.map(|outcome| ("khata.outcome", outcome)),
+        pending_reason.map(|reason| ("khata.pending_reason", reason)),
     ]
     .into_iter()
     .flatten()

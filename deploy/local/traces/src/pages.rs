@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::map_response;
@@ -18,6 +19,11 @@ use crate::store::{SharedStore, Trace, TraceId, lock};
 
 /// Number of traces that a search compares before other requests and exports get their turn.
 const AT_ONCE: usize = 256;
+
+/// The line of Jaeger's page that a server replaces by its configuration.
+const NO_CONFIGURATION: &str = "const JAEGER_CONFIG = DEFAULT_CONFIG;";
+/// Maximum length of Jaeger's page: several times its own.
+const MAX_PAGE: usize = 64 * 1024;
 
 /// A reply in the form of Jaeger's query API.
 #[derive(Serialize)]
@@ -41,7 +47,9 @@ pub(crate) fn router(store: SharedStore) -> Router {
         max_length: 0,
         max_memory_usage: 0,
     });
-    let pages = otlp_embedded::ui_app(unused, "/").layer(map_response(redirect_as_page));
+    let pages = otlp_embedded::ui_app(unused, "/")
+        .layer(map_response(redirect_as_page))
+        .layer(map_response(configured));
     Router::new()
         .route("/api/services", get(services))
         .route("/api/services/{service}/operations", get(operation_names))
@@ -156,6 +164,24 @@ impl IntoResponse for Refusal {
         let body = json!({"data": null, "total": 0, "limit": 0, "offset": 0, "errors": [error]});
         (status, Json(body)).into_response()
     }
+}
+
+/// Writes the configuration into a page, without the menus of what the server does not have.
+async fn configured(response: Response) -> Response {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let is_page = content_type.is_some_and(|it| it.as_bytes().starts_with(b"text/html"));
+    if !is_page {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Ok(page) = to_bytes(body, MAX_PAGE).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let menus = json!({"dependencies": {"menuEnabled": false}, "monitor": {"menuEnabled": false}});
+    let page = String::from_utf8_lossy(&page);
+    let page = page.replace(NO_CONFIGURATION, &format!("const JAEGER_CONFIG = {menus};"));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(page))
 }
 
 /// Changes the status of the UI's own routes (`/trace/<id>`) to 200. The library replies with the right page but with status

@@ -342,6 +342,11 @@ async fn only_open_unleased_validations_are_retried() -> Result<()> {
         2,
         "not an account id",
     )?;
+    let trace = "6c2efeb0843458774421105366910e7e";
+    let advice = format!("/trace/{trace}");
+    assert_fails(&stack, &["account", "show", trace], 1, &advice)?;
+    let of_merchant = [&["account", "show", trace], &["--merchant", "e2e"][..]].concat();
+    assert_fails(&stack, &of_merchant, 1, &advice)?;
 
     stack
         .database

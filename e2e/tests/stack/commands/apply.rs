@@ -72,7 +72,7 @@ async fn a_file_is_shown_before_it_is_applied() -> Result<()> {
     assert_eq!(
         (&main["usable"], &main["enabled"], &main["settings"]),
         (
-            &true.into(),
+            &false.into(),
             &false.into(),
             &json!({"calls_per_minute": 60})
         )

@@ -156,3 +156,69 @@ async fn a_gateway_account_is_changed_by_name_and_never_added_twice() -> Result<
     );
     Ok(())
 }
+
+/// The local stack and compose run the script at each start.
+#[tokio::test]
+async fn the_sandboxs_script_keeps_what_an_operator_changed() -> Result<()> {
+    let stack = TestStack::start(without_workers()).await?;
+    stack.command(&["merchant", "create", "--name", "local"])?;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/sandbox/gateways.sh");
+    let (sandbox, api) = (&stack.sandbox.url, &stack.api.url);
+    let run = || -> Result<()> {
+        let line = format!("bash '{script}' local '{sandbox}' '{api}' khata");
+        let ran = stack.shell(&line, &[])?;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        Ok(())
+    };
+    let listed = || document_of(&stack, &["gateway", "list", "--merchant", "local"]);
+    run()?;
+    let first = listed()?;
+    let accounts = first["gateway_accounts"].as_array().unwrap();
+    assert_eq!(accounts.len(), 6, "five of the sandbox, and DUMMY: {first}");
+    run()?;
+    assert_eq!(listed()?, first);
+
+    let cashfree = accounts
+        .iter()
+        .find(|one| one["gateway"] == "CASHFREE")
+        .unwrap();
+    let id = text(cashfree, "/id");
+    let wrong = stack.write_file(
+        "wrong.json",
+        r#"{"client_id":"another","client_secret":"secret"}"#,
+    )?;
+    let settings = r#"{"calls_per_minute":60}"#;
+    let change = [
+        "--priority",
+        "9",
+        "--settings",
+        settings,
+        "--credentials-file",
+        &wrong,
+    ];
+    let elsewhere = ["--base-url", "http://127.0.0.1:9/cashfree/verification"];
+    let set = [&["gateway", "set", id], &change[..], &elsewhere].concat();
+    stack.command(&set)?;
+    stack.command(&["gateway", "disable", id])?;
+    run()?;
+    let listed = listed()?;
+    let mut accounts = listed["gateway_accounts"].as_array().unwrap().iter();
+    let now = accounts.find(|one| one["id"] == id).unwrap();
+    assert_eq!(now["base_url"], cashfree["base_url"], "{now}");
+    assert_eq!(
+        (&now["priority"], &now["enabled"]),
+        (&9.into(), &false.into())
+    );
+    assert_eq!(now["settings"]["calls_per_minute"], 60, "{now}");
+    let same = [&["gateway", "set", id], &["--credentials-file", &wrong][..]].concat();
+    let same = document_of(&stack, &same)?;
+    assert_eq!(
+        same["changed"],
+        json!({}),
+        "the credentials are still those"
+    );
+    let actors = "select distinct actor from audit_log where action = 'gateway.add'";
+    let actors = stack.database.texts(actors)?;
+    assert!(actors.contains(&"gateways.sh".to_owned()), "{actors:?}");
+    Ok(())
+}

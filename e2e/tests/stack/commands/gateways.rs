@@ -55,6 +55,15 @@ async fn a_disabled_gateway_account_gets_no_new_attempts() -> Result<()> {
     tokio::time::sleep(CACHE_TTL + SLACK).await;
     assert_eq!(chosen("50000002").await?, "second");
     assert_eq!(switch("disable", "cashfree_e2e")?["changed"], false);
+    let shown = stack.command(&["gateway", "list", "--merchant", "e2e"])?;
+    let usable = shown
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("usable "));
+    let usable: Vec<&str> = usable.map(str::trim).collect();
+    assert!(
+        usable.contains(&"no: disabled") && usable.contains(&"yes"),
+        "{shown}"
+    );
     assert_eq!(switch("enable", "cashfree_e2e")?["changed"], true);
     tokio::time::sleep(CACHE_TTL + SLACK).await;
     assert_eq!(chosen("50000003").await?, "cashfree_e2e");

@@ -101,11 +101,19 @@ async fn a_key_is_listed_revoked_and_rotated() -> Result<()> {
          where expires_at is not null and revoked_at is null",
     )?;
     assert_eq!(hours, 24);
+    // A further key would end with the old one, if it had no time of its own.
+    let replaced = format!(
+        "is already being replaced by key {}",
+        text(&second, "/prefix")
+    );
+    let again = ["--prefix", text(&first, "/prefix")];
+    refused("rotate", &again, 1, &replaced)?;
+    let keys = run("list", &[])?["keys"].as_array().unwrap().len();
+    assert_eq!(keys, 4, "no key was issued");
     // An earlier expiry stays, and so does the merchant's other key.
-    let sooner = run(
-        "rotate",
-        &["--prefix", text(&first, "/prefix"), "--overlap-hours", "48"],
-    )?;
+    let with_time = ["--overlap-hours", "48", "--expires", "30d"];
+    let sooner = run("rotate", &[&again[..], &with_time].concat())?;
+    assert!(text(&sooner, "/expires_at") > text(&second, "/old/expires_at"));
     assert_eq!(sooner["old"]["expires_at"], second["old"]["expires_at"]);
     let began = Instant::now();
     let third = run(

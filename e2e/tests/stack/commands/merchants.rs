@@ -8,6 +8,40 @@ use serde_json::json;
 use super::{APPLIED, assert_fails, audited, document_of, without_workers};
 use crate::requests::bank;
 
+/// The runbook's statements print UUIDs.
+#[tokio::test]
+async fn an_id_may_be_the_uuid_that_sql_prints() -> Result<()> {
+    let stack = TestStack::start(without_workers()).await?;
+    let only = |table: &str| {
+        anyhow::Ok(
+            stack
+                .database
+                .texts(&format!("select id from {table}"))?
+                .remove(0),
+        )
+    };
+    let merchant = only("merchants")?;
+    let named = |merchant: &str| document_of(&stack, &["gateway", "list", "--merchant", merchant]);
+    let listed = named(&merchant)?;
+    assert_eq!(listed, named("e2e")?);
+
+    let account = only("gateway_accounts")?;
+    let set = ["gateway", "set", &account, "--priority", "9"];
+    let set = document_of(&stack, &set)?;
+    assert_eq!(set["id"], listed["gateway_accounts"][0]["id"]);
+    let key = only("api_keys")?;
+    let rotate = ["key", "rotate", "--merchant", &merchant, "--id", &key];
+    assert!(document_of(&stack, &rotate)?["key"].is_string());
+
+    // A name may look like an id.
+    let name = "01a22bbc-0000-7000-8000-000000000000";
+    let show = ["merchant", "show", "--merchant", name];
+    assert_fails(&stack, &show, 1, "does not exist")?;
+    stack.command(&["merchant", "create", "--name", name])?;
+    assert_eq!(document_of(&stack, &show)?["name"], name);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_merchants_settings_are_changed_shown_and_applied() -> Result<()> {
     let stack = TestStack::start(without_workers()).await?;

@@ -245,7 +245,18 @@ async fn events_are_listed_shown_and_replayed() -> Result<()> {
         let none = event(&stack, &["list"], &options)?;
         assert_eq!(none["events"], json!([]), "{options:?}");
     }
+    assert_eq!(listed["next_before"], Value::Null, "the list is whole");
+    let one = [&["event", "list"], &MERCHANT[..], &["--limit", "1"]].concat();
+    let cut = stack.command(&one)?;
+    let hint = format!("There may be earlier events: add --before {id}.");
+    assert!(cut.ends_with(&hint), "{cut}");
+    assert_eq!(document_of(&stack, &one)?["next_before"], id);
+    let table = stack.command(&["webhook", "list"])?;
+    let line = table.lines().find(|line| line.contains(endpoint)).unwrap();
+    assert_eq!(line.split_whitespace().nth(1), Some("e2e"), "{table}");
+
     let shown = event(&stack, &["show", id], &[])?;
+    assert_eq!(document_of(&stack, &["event", "show", id])?, shown);
     let delivery = &shown["deliveries"][0];
     assert_eq!(delivery["endpoint_id"], endpoint);
     assert_eq!(
@@ -257,6 +268,7 @@ async fn events_are_listed_shown_and_replayed() -> Result<()> {
     let other = "evt_01k82u7s7aeqraoh1tia1a3hc8";
     let show = [&["event", "show", other], &MERCHANT[..]].concat();
     assert_fails(&stack, &show, 1, "has no event")?;
+    assert_fails(&stack, &show[..3], 1, "no merchant has event")?;
 
     // What is due is not opened again; what waits for its next attempt becomes due.
     let replay = |options: &[&str]| event(&stack, &["replay"], options);

@@ -125,6 +125,26 @@ async fn wakeups_are_dropped_while_the_broker_is_unreachable() {
 }
 
 #[tokio::test]
+async fn an_idle_wakeup_publisher_notices_a_lost_connection_and_connects_again() {
+    let queues = Queues::new();
+    let proxy = Proxy::start(queues.address()).unwrap();
+    let broker = queues.broker_through(proxy.port());
+    let (wakeup_publisher, _task) = WakeupPublisher::start(broker.clone(), "test");
+    until("connected", async || wakeup_publisher.is_connected()).await;
+    // Nothing is published meanwhile.
+    for _ in 0..2 {
+        proxy.cut();
+        until("it is noticed", async || !wakeup_publisher.is_connected()).await;
+        proxy.restore();
+        until("connected again", async || wakeup_publisher.is_connected()).await;
+    }
+    let one = wakeups(1);
+    wakeup_publisher.publish(one[0].clone());
+    received(&queues.tap().await, &broker.queue(), &keys(&one)).await;
+    assert_eq!(wakeup_publisher.counts().lost.get(), 0);
+}
+
+#[tokio::test]
 async fn a_wakeup_publisher_starts_and_stops_without_a_broker() {
     let queues = Queues::new();
     let proxy = Proxy::start(queues.address()).unwrap();

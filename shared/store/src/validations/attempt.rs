@@ -69,6 +69,15 @@ pub(crate) const COLUMNS: &str =
     t.reference, t.state, t.class, t.code, t.failure_code, t.gateway_reference, t.polls, t.started_at,
     coalesce(t.sent_at, t.started_at) as sent_at";
 
+/// SQL: whether the penny drop of `validation_attempts t` may have moved a rupee, or may still move one, as
+/// [`khata_domain::attempt::Attempt::may_pay`] says.
+pub(crate) const MAY_PAY: &str = "coalesce(
+    case when t.state <> 'SETTLED' then t.state <> 'UNKNOWN' or t.code is distinct from 'not_received'
+         when t.code in ('answer_lost', 'not_yet_received', 'unclear_response') then true
+         when t.class = 'RETRYABLE' then t.gateway_reference is not null
+         else t.class <> 'MISCONFIGURED' end,
+    false)";
+
 /// Returns the SQL of the fields of attempt `t` that could not be read, with these added, an array in SQL.
 pub(crate) fn with_not_understood(fields: &str) -> String {
     format!("array(select distinct unnest(t.not_understood || {fields}) order by 1)")

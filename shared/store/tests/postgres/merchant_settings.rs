@@ -10,10 +10,11 @@ use khata_domain::validation::AttemptState;
 use khata_store::gateway_accounts::{
     self, NewGatewayAccount, attempts_by_class, set_enabled, unlisted_codes,
 };
+use khata_store::inspect;
 use khata_store::keys::KeyScope;
 use khata_store::merchant_settings::{Changes, change, overview};
 use khata_store::merchants::{all, insert_key, of_id};
-use khata_store::validations::{Settlement, insert_attempts};
+use khata_store::validations::{NewAttempt, Settlement, insert_attempts};
 use serde_json::json;
 
 use crate::rows::{
@@ -222,7 +223,7 @@ fn attempts_are_counted_by_class() {
     let attempts: Vec<_> = mine
         .iter()
         .chain(&theirs)
-        .map(|key| khata_store::validations::NewAttempt {
+        .map(|key| NewAttempt {
             gateway_account: account,
             ..attempt(*key, 1)
         })
@@ -283,4 +284,66 @@ fn attempts_are_counted_by_class() {
         "the newest"
     );
     assert!(counts(Utc::now() + TimeDelta::seconds(1), 100).is_empty());
+}
+
+#[test]
+fn an_attempt_that_moved_nothing_is_no_possible_double_drop() {
+    let database = Database::new();
+    let mut connection = database.connect();
+    let one = merchant(&mut connection, "one");
+    let began = Utc::now();
+    let key = due(&mut connection, one, 1)[0];
+    let codes = [
+        "null",
+        "'not_sent'",
+        "'answer_lost'",
+        "'not_yet_received'",
+        "'not_received'",
+        "'unclear_response'",
+    ];
+    let ends = [
+        ("STARTED", "null"),
+        ("UNKNOWN", "null"),
+        ("PENDING", "'PENDING'"),
+        ("SETTLED", "'VALID'"),
+        ("SETTLED", "'INVALID'"),
+        ("SETTLED", "'INCONCLUSIVE'"),
+        ("SETTLED", "'RETRYABLE'"),
+        ("SETTLED", "'MISCONFIGURED'"),
+    ];
+    let mut updates = Vec::new();
+    for (state, class) in ends {
+        for code in codes {
+            for reference in ["null", "'cf_1'"] {
+                updates.push(format!(
+                    "state = '{state}', class = {class}, code = {code}, gateway_reference = {reference},
+                     settled_at = case when '{state}' = 'SETTLED' then now() end"
+                ));
+            }
+        }
+    }
+    for (number, update) in (1..).zip(&updates) {
+        let new = NewAttempt {
+            possible_double_drop: true,
+            ..attempt(key, number)
+        };
+        insert_attempts(&mut connection, &[new]).unwrap();
+        let update = format!("update validation_attempts set {update} where number = {number}");
+        connection.batch_execute(&update).unwrap();
+    }
+    let rows = inspect::attempts(&mut connection, one, &[key.id]).unwrap();
+    assert_eq!(rows.len(), updates.len());
+    let mut may_have_paid = 0;
+    for row in rows {
+        let by_domain = khata_domain::attempt::Attempt::from((*row).clone());
+        assert_eq!(row.possible_double_drop, by_domain.may_pay(), "{row:?}");
+        may_have_paid += i64::from(row.possible_double_drop);
+        if row.code.as_deref() == Some("not_sent") && row.gateway_reference.is_none() {
+            let moved_nothing = row.class == Some(khata_domain::Class::Retryable);
+            assert!(!(moved_nothing && row.possible_double_drop), "{row:?}");
+        }
+    }
+    let counts = attempts_by_class(&mut connection, one, began, 1_000).unwrap();
+    let counted: i64 = counts.iter().map(|row| row.possible_double_drops).sum();
+    assert_eq!(counted, may_have_paid);
 }
