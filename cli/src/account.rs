@@ -1,6 +1,7 @@
 //! `khata account`: one customer account, by its id, and the accounts that wait for a person.
 
 mod advice;
+mod double_drops;
 mod find;
 mod gateways;
 mod history;
@@ -47,9 +48,9 @@ pub(crate) enum AccountCommand {
     /// batch of 500 is stored by itself, with a line of the audit log: after an interruption, run the command again. --set-aside retries
     /// the validations that `khata account list --set-aside` lists.
     Retry(Box<retry::Retry>),
-    /// List the accounts that wait for a person, or whose validation was set aside, by merchant
+    /// List the accounts that wait for a person, whose validation was set aside, or that may have been paid twice, by merchant
     ///
-    /// Shows account numbers only in masked form, and no name. At most 1,000 accounts.
+    /// Shows account numbers only in masked form, and no name. At most 1,000 accounts or attempts.
     List(ListOptions),
     /// Accept the holder's name of an account that waits for a person: the account becomes ACTIVE
     ///

@@ -6,6 +6,7 @@
 
 mod account;
 mod apply;
+mod attempts;
 mod audit;
 mod delivery;
 mod doctor;

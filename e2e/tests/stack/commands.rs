@@ -8,6 +8,7 @@ mod gateway_changes;
 mod gateways;
 mod keys;
 mod merchants;
+mod money;
 mod searches;
 mod webhooks;
 
