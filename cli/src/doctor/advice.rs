@@ -68,7 +68,7 @@ pub(super) fn repair(rule: Rule) -> &'static str {
             "ask the merchant to validate the account again, which begins a new validation. The old row comes from a backup only."
         }
         Rule::StatusDiffers => {
-            "read the account's history. A FAILURE is validated again by `khata account retry`; for any other status ask the merchant to \
+            "read the account's history. A FAILURE is validated again by `khata account retry … --yes`; for any other status ask the merchant to \
              validate the account again. Both may cost a rupee."
         }
         Rule::ValidationWithoutAccount => {

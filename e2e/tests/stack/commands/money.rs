@@ -33,6 +33,80 @@ fn fail(stack: &TestStack) -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_failure_is_validated_again_only_after_its_price_was_named() -> Result<()> {
+    let (stack, id) = stack_with_a_drop().await?;
+    fail(&stack)?;
+    let budget = [
+        "merchant",
+        "set",
+        "--merchant",
+        "e2e",
+        "--penny-drops-per-day",
+        "1",
+    ];
+    stack.command(&budget)?;
+    let reference = stack
+        .database
+        .texts("select reference from validation_attempts")?
+        .remove(0);
+    let validations = || stack.database.number("select count(*) from validations");
+
+    let page = stack.command(&["account", "show", &id])?;
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    for says in [
+        "Next: Nothing by itself: the validation is UNAVAILABLE",
+        "may have paid the payee a rupee: kh",
+        &reference,
+        "--yes` begins another validation, which may pay another rupee",
+    ] {
+        assert!(page.contains(says), "{says}: {page}");
+    }
+    let retry = ["account", "retry", &id];
+    let says = "1 of 1 penny drops used on this day in India";
+    let dry_run = [&retry[..], &["--dry-run"]].concat();
+    let page = stack.command(&dry_run)?;
+    for says in [
+        says,
+        "may pay another rupee",
+        &reference,
+        "Nothing was changed.",
+    ] {
+        assert!(page.contains(says), "{says}: {page}");
+    }
+    assert_eq!(document_of(&stack, &dry_run)?["begins_validation"], true);
+    for says in [says, "To begin it, add --yes"] {
+        assert_fails(&stack, &retry, 1, says)?;
+    }
+    assert_eq!(
+        (validations()?, audited(&stack, "account.%")?.len()),
+        (1, 0)
+    );
+
+    let begun = document_of(&stack, &[&retry[..], &["--yes"]].concat())?;
+    assert_eq!(
+        (&begun["was"], &begun["price"]["penny_drops_per_day"]),
+        (&"COMPLETED".into(), &1.into())
+    );
+    assert!(
+        begun["price"]["may_have_paid"][0]
+            .as_str()
+            .is_some_and(|paid| paid.starts_with(&format!("{reference} at CASHFREE"))),
+        "{begun}"
+    );
+    assert_eq!(
+        (validations()?, audited(&stack, "account.retry")?.len()),
+        (2, 1)
+    );
+    // The open validation is made due, as before: it begins no other one.
+    let page = stack.command(&dry_run)?;
+    assert!(page.contains("It begins no other one."), "{page}");
+    assert_eq!(document_of(&stack, &retry)?["begins_validation"], false);
+    let show = stack.command(&["merchant", "show", "--merchant", "e2e"])?;
+    assert!(show.contains("1 in a day in India, 2 used until"), "{show}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn possible_double_drops_are_listed_with_their_references() -> Result<()> {
     let (stack, id) = stack_with_a_drop().await?;
     let list = ["account", "list", "--double-drops"];

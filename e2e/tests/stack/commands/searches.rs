@@ -212,9 +212,10 @@ async fn all_validations_that_wait_for_a_gateway_are_retried() -> Result<()> {
                 "--dry-run",
                 "banh_01k82u7s7aeqraoh1tia1a3hc8",
             ],
-            2,
-            "--all",
+            1,
+            "no merchant has account",
         ),
+        (&[&all[..], &["--yes"]].concat(), 2, "--yes"),
         (
             &[&all[..], &["--gateway", "PAYU"]].concat(),
             1,
