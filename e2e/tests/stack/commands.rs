@@ -10,6 +10,7 @@ mod keys;
 mod merchants;
 mod money;
 mod searches;
+mod statement;
 mod webhooks;
 
 use std::time::Duration;
