@@ -24,7 +24,7 @@ pub(crate) struct ListOptions {
     #[arg(long)]
     double_drops: bool,
     /// With --double-drops, those that began since then: 2h (also 30m, 7d), "2026-11-29 IST", or a time in RFC 3339 [default: 24h]
-    #[arg(long, value_name = "TIME", value_parser = parse_past, requires = "double_drops")]
+    #[arg(long, value_name = "TIME", value_parser = parse_past, conflicts_with_all = ["in_review", "set_aside"])]
     since: Option<DateTime<Utc>>,
     /// Name or id of the merchant, if not of all
     #[arg(long)]

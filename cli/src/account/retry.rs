@@ -43,7 +43,7 @@ pub(crate) struct Retry {
     #[arg(long, requires = "all")]
     set_aside: bool,
     /// Validate an account that is FAILURE again, which may pay another rupee, beyond the daily budget too
-    #[arg(long, requires = "account", conflicts_with = "dry_run")]
+    #[arg(long, conflicts_with_all = ["all", "dry_run"])]
     yes: bool,
     /// Only say what the retry would do and may cost, or with --all count the validations; change nothing
     #[arg(long)]

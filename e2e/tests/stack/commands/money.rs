@@ -150,7 +150,7 @@ async fn possible_double_drops_are_listed_with_their_references() -> Result<()> 
         &stack,
         &["account", "list", "--in-review", "--since", "2h"],
         2,
-        "--double-drops",
+        "--in-review",
     )
 }
 
