@@ -1,6 +1,7 @@
 //! `khata account`: one customer account, by its id, and the accounts that wait for a person.
 
 mod advice;
+mod double_drops;
 mod find;
 mod gateways;
 mod history;
@@ -8,6 +9,7 @@ mod in_review;
 mod json;
 mod list;
 mod next;
+mod price;
 mod retry;
 mod retry_all;
 mod review;
@@ -37,19 +39,21 @@ pub(crate) enum AccountCommand {
     /// Shows account numbers only in masked form, and no name. A value of `-` is read from standard input, so that the shell's history
     /// does not keep it. A search without an index reads the merchant's newest rows, 100,000 at most, and says how many and since when.
     Find(Box<find::Find>),
-    /// Retry a pending validation now instead of at its scheduled time, or all of a merchant that wait
+    /// Retry a pending validation now instead of at its scheduled time, or all of a merchant that wait; validate a FAILURE again
     ///
     /// For a validation that waits because a gateway was down or misconfigured. A worker recovers an attempt that may
-    /// have paid, and calls a gateway if needed. A validation that a worker holds, and a final result, stay unchanged: the
-    /// merchant can validate the account again.
+    /// have paid, and calls a gateway if needed. A validation that a worker holds, and an account that is ACTIVE or in review, stay unchanged.
+    ///
+    /// For an account that is FAILURE the command begins another validation, which may pay another rupee and a fee: it needs --yes, and
+    /// without it only says what the retry may cost. The merchant's daily limits do not bind an operator; the retry counts for them.
     ///
     /// With --all the command leaves those that wait in a gateway account's queue or for a booked call, which continue by themselves. Each
     /// batch of 500 is stored by itself, with a line of the audit log: after an interruption, run the command again. --set-aside retries
     /// the validations that `khata account list --set-aside` lists.
     Retry(Box<retry::Retry>),
-    /// List the accounts that wait for a person, or whose validation was set aside, by merchant
+    /// List the accounts that wait for a person, whose validation was set aside, or that may have been paid twice, by merchant
     ///
-    /// Shows account numbers only in masked form, and no name. At most 1,000 accounts.
+    /// Shows account numbers only in masked form, and no name. At most 1,000 accounts or attempts.
     List(ListOptions),
     /// Accept the holder's name of an account that waits for a person: the account becomes ACTIVE
     ///

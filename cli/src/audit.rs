@@ -1,7 +1,7 @@
 //! `khata audit`: who changed what, from what to what.
 
 use chrono::{DateTime, Utc};
-use khata_store::audit::{self, AuditFilter, AuditLine, Changes};
+use khata_store::audit::{self, ACTIONS, AuditFilter, AuditLine, Changes};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -38,12 +38,12 @@ pub(crate) struct List {
     #[arg(long, value_name = "TIME", value_parser = parse_past)]
     until: Option<DateTime<Utc>>,
     /// Only this action, as gateway.set, or all of a group, as gateway
-    #[arg(long)]
+    #[arg(long, value_parser = parse_action)]
     action: Option<String>,
     /// Only changes of the object with this id (gwa_…, mrc_…, banh_…, whe_…), or of the key with this prefix
     #[arg(long)]
     subject: Option<String>,
-    /// Only changes by this person or job
+    /// Only changes by this person or job: the exact name
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     /// Only changes before this one: the id that the page before ends with
@@ -73,18 +73,57 @@ impl List {
             before: self.before,
         };
         let lines = audit::newest(&mut connection, &filter, self.limit.into())?;
+        let nothing = nothing_found(&filter);
         let is_full = lines.len() == usize::from(self.limit);
         let next = lines.last().filter(|_| is_full).map(|line| line.id);
         let list: Vec<Value> = lines.iter().map(json_of).collect();
         let document = json!({ "changes": list, "next_before": next });
-        self.common.print(&document, &text(&lines, next))
+        let text = if lines.is_empty() {
+            nothing
+        } else {
+            text(&lines, next)
+        };
+        self.common.print(&document, &text)
     }
 }
 
-fn text(lines: &[AuditLine], next: Option<Uuid>) -> String {
-    if lines.is_empty() {
-        return "No change.".to_owned();
+/// Parses an action or the group of some, so that a misspelt action is an error and not an empty list.
+fn parse_action(text: &str) -> Result<String, String> {
+    let mut actions = ACTIONS.iter();
+    if actions.any(|action| *action == text || action.split('.').next() == Some(text)) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "no command has this action; expected one of {}, or the word before a dot",
+            ACTIONS.join(", ")
+        ))
     }
+}
+
+/// Says which lines were searched for and not found.
+fn nothing_found(filter: &AuditFilter) -> String {
+    let filters = [
+        filter
+            .actor
+            .as_ref()
+            .map(|actor| format!("by exactly {actor:?}")),
+        filter
+            .action
+            .as_ref()
+            .map(|action| format!("with action {action}")),
+        filter
+            .subject
+            .as_ref()
+            .map(|subject| format!("of exactly {subject:?}")),
+        filter.since.map(|since| format!("since {}", time(since))),
+        filter.until.map(|until| format!("before {}", time(until))),
+    ];
+    let filters: Vec<String> = filters.into_iter().flatten().collect();
+    let words = [vec!["No change".to_owned()], filters].concat();
+    format!("{}.", words.join(" "))
+}
+
+fn text(lines: &[AuditLine], next: Option<Uuid>) -> String {
     let headings = ["TIME", "MERCHANT", "ACTOR", "ACTION", "OBJECT", "CHANGES"];
     let rows = lines.iter().map(|line| {
         [
@@ -131,6 +170,37 @@ fn json_of(line: &AuditLine) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_action_is_an_error_and_an_empty_list_names_what_was_searched() {
+        for action in ["gateway", "gateway.set", "account.accept"] {
+            assert_eq!(parse_action(action).as_deref(), Ok(action));
+        }
+        for wrong in ["gatway", "gateway.", "set", ""] {
+            let error = parse_action(wrong).unwrap_err();
+            assert!(error.contains("gateway.set, "), "{wrong}: {error}");
+        }
+        let filter = AuditFilter {
+            actor: Some("Asha".to_owned()),
+            action: Some("gateway".to_owned()),
+            ..AuditFilter::default()
+        };
+        assert_eq!(
+            nothing_found(&filter),
+            "No change by exactly \"Asha\" with action gateway."
+        );
+        assert_eq!(nothing_found(&AuditFilter::default()), "No change.");
+    }
+
+    #[test]
+    fn the_page_names_each_action() {
+        let page = include_str!("../../docs/security.md");
+        let section = page.split("\n## Audit log\n").nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        for action in ACTIONS {
+            assert!(section.contains(&format!("`{action}`")), "{action}");
+        }
+    }
 
     #[test]
     fn changes_are_one_text() {

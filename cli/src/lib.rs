@@ -6,6 +6,7 @@
 
 mod account;
 mod apply;
+mod attempts;
 mod audit;
 mod delivery;
 mod doctor;
@@ -98,7 +99,8 @@ enum Command {
     /// during the check are no finding.
     ///
     /// With --statement it reads the statement twice and the attempts of its time, and keeps 32 bytes for each row. Our references
-    /// (kh…_01) and the gateway's ids are compared, for rows of exactly one rupee.
+    /// (kh…_01) and the gateway's ids are compared, for rows of exactly one rupee, in the period from the first to the last row of any
+    /// amount, or of --since and --until. A rupee that was not reversed, of an attempt that did not end VALID, is listed as information.
     Doctor(Box<doctor::Doctor>),
     /// Print the completion script for a shell: source it, or write it to the shell's folder of completions
     Completions {

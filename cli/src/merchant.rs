@@ -3,12 +3,14 @@
 mod settings;
 
 use anyhow::bail;
+use chrono::Utc;
 use diesel::{Connection, PgConnection, QueryResult};
 use khata_domain::{Gateway, GatewayAccountId};
 use khata_store::audit::{self, Actor};
 use khata_store::gateway_accounts::{self, NewGatewayAccount};
 use khata_store::merchant_settings::{self, Changes, Overview};
 use khata_store::merchants::{self, Merchant};
+use khata_store::validations::budget_renewed_at;
 use serde_json::{Map, Value, json};
 
 use crate::gateway::{audit_gateway, gateway_changes};
@@ -237,8 +239,10 @@ fn facts(merchant: &Merchant, has: &Overview) -> Table {
         "{validations} of the same account, in any spelling, in 24 hours; further calls are rejected (429, TOO_MANY_VALIDATIONS)"
     );
     let drops = format!(
-        "{} in a day, {} used today; further calls are rejected (429, BUDGET_EXHAUSTED)",
-        merchant.penny_drops_per_day, has.penny_drops_today
+        "{} in a day in India, {} used until {}; further calls are rejected (429, BUDGET_EXHAUSTED)",
+        merchant.penny_drops_per_day,
+        has.penny_drops_today,
+        time(budget_renewed_at(Utc::now()))
     );
     let rejected = format!(
         "counted in khata_requests_limited_total{{merchant_id=\"{id}\"}}; nothing is stored. To raise the limits: \

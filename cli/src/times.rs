@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use chrono::{
-    DateTime, FixedOffset, NaiveDate, NaiveDateTime, Offset, SecondsFormat, TimeDelta, Utc,
+    DateTime, Days, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, SecondsFormat,
+    TimeDelta, Utc,
 };
 
 /// Seconds by which the time in India is ahead of UTC. India has one zone and no summer time.
@@ -56,8 +57,8 @@ pub(crate) fn parse_zone(text: &str) -> Result<Zone, &'static str> {
 /// Parses a time in the past: an age (`30m`, `2h`, `7d`), RFC 3339, or a date, with or without a time, and its zone
 /// (`2026-11-29 15:30 IST`).
 pub(crate) fn parse_past(text: &str) -> Result<DateTime<Utc>, &'static str> {
-    const EXPECTED: &str = "expected a time ago, like 30m, 2h or 7d, or a time with its zone, like 2026-11-29T10:00:00Z or \
-         \"2026-11-29 15:30 IST\"";
+    const EXPECTED: &str = "expected a time ago, like 30m, 2h or 7d, or a day or time with its zone, like \"2026-11-29 IST\", \
+         \"2026-11-29 15:30 IST\" or 2026-11-29T10:00:00Z";
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }
@@ -69,6 +70,13 @@ pub(crate) fn parse_past(text: &str) -> Result<DateTime<Utc>, &'static str> {
     let local = parse_local(local).ok_or(EXPECTED)?;
     let time = local.and_local_timezone(zone.0).single();
     time.map(|time| time.to_utc()).ok_or(EXPECTED)
+}
+
+/// Returns when the day in India began that was this number of days before the day of `now`.
+pub(crate) fn midnight_in_india(now: DateTime<Utc>, days: u64) -> DateTime<Utc> {
+    let india = TimeDelta::seconds(INDIA.into());
+    let day = (now + india).date_naive().checked_sub_days(Days::new(days));
+    day.map_or(now, |day| day.and_time(NaiveTime::MIN).and_utc() - india)
 }
 
 /// Parses a date, which is its midnight, or a date and a time.
@@ -208,6 +216,18 @@ mod tests {
             "2ह",
         ] {
             assert!(parse_past(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_in_india() {
+        for (now, days, midnight) in [
+            ("2026-11-30T18:29:59Z", 0, "2026-11-29T18:30:00Z"),
+            ("2026-11-30T18:30:00Z", 0, "2026-11-30T18:30:00Z"),
+            ("2026-11-30T18:30:00Z", 6, "2026-11-24T18:30:00Z"),
+        ] {
+            let midnight: DateTime<Utc> = midnight.parse().unwrap();
+            assert_eq!(midnight_in_india(now.parse().unwrap(), days), midnight);
         }
     }
 

@@ -56,19 +56,39 @@ fn completed(situation: &Situation, outcome: Outcome) -> String {
         }
         (Outcome::Unavailable, Some(failure @ FailureCode::LimitReached)) => format!(
             "Nothing for the operator: no gateway could decide, and one reports {failure}. The merchant asks the payee to settle it \
-             with the bank or to give another account. A method that moves no money may decide: `khata gateway list --merchant \
-             {merchant}` shows the methods."
+             with the bank or to give another account. A method that moves no money may decide: docs/gateways.md lists those of each \
+             gateway, `khata gateway list --merchant {merchant}` the merchant's gateway accounts."
         ),
         (Outcome::Unavailable, Some(FailureCode::ImpsNotEnabled)) => format!(
             "The bank or the account takes no IMPS, by which penny drops are paid. Add a gateway account with the method PENNILESS \
-             with `khata gateway add --merchant {merchant}`, then run `khata account retry {account}`; or the merchant asks the \
-             payee for another account."
+             with `khata gateway add --merchant {merchant}`, then run `khata account retry {account} --yes`; or the merchant asks the \
+             payee for another account.{}",
+            paid(situation)
+        ),
+        (Outcome::Unavailable, Some(FailureCode::AttemptsExhausted)) => format!(
+            "No gateway gave a result within the number of paid attempts that the merchant allows (`--paid-attempts-per-validation`), \
+             which says nothing about the account.{} Check whether a gateway works now with `khata gateway list --merchant {merchant}`. \
+             Then `khata account retry {account} --yes` begins another validation, which may pay another rupee.",
+            paid(situation)
         ),
         (Outcome::Unavailable, _) => format!(
-            "No gateway gave a result before the deadline, which says nothing about the account. Check whether a gateway \
-             works now with `khata gateway list --merchant {merchant}`, then run `khata account retry {account}`."
+            "No gateway gave a result before the deadline, which says nothing about the account.{} Check whether a gateway \
+             works now with `khata gateway list --merchant {merchant}`. Then `khata account retry {account} --yes` begins another \
+             validation, which may pay another rupee.",
+            paid(situation)
         ),
         (Outcome::Valid | Outcome::Cancelled, _) => "Nothing.".into(),
+    }
+}
+
+/// Returns the sentence about rupees that the payee may have.
+fn paid(situation: &Situation) -> String {
+    match situation.may_have_paid.as_slice() {
+        [] => String::new(),
+        attempts => format!(
+            " Each of these penny drops may have paid the payee a rupee: {}. Search their references in the gateways' reports first.",
+            attempts.join(", ")
+        ),
     }
 }
 
@@ -202,6 +222,17 @@ mod tests {
                 "the method PENNILESS",
             ),
             (completed(Outcome::Cancelled), "Nothing."),
+            (
+                Situation {
+                    may_have_paid: vec!["kh1_01 at SETU main".into(), "kh1_02 at SETU main".into()],
+                    ..failed(Outcome::Unavailable, FailureCode::AttemptsExhausted)
+                },
+                "may have paid the payee a rupee: kh1_01 at SETU main, kh1_02 at SETU main. Search",
+            ),
+            (
+                failed(Outcome::Unavailable, FailureCode::AttemptsExhausted),
+                "about the account. Check whether a gateway works now",
+            ),
         ] {
             let text = advise(&situation);
             assert!(text.contains(expected), "{expected}: {text}");

@@ -1,6 +1,6 @@
 //! `khata account find`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::BufRead;
 
 use anyhow::{Context, bail};
@@ -9,6 +9,7 @@ use diesel::PgConnection;
 use khata_config::SandboxSettings;
 use khata_crypto::{Keyring, KeyringSettings, Purpose};
 use khata_domain::account::Vpa;
+use khata_domain::ids::CustomerRef;
 use khata_domain::validation::ValidationResult;
 use khata_domain::{AccountId, Details, MerchantId, ValidationId};
 use khata_store::inspect::search::{self, Reach};
@@ -33,7 +34,7 @@ const DEFAULT_AGE: TimeDelta = TimeDelta::days(7);
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("by").required(true).args(["customer", "vpa", "last_four", "utr", "gateway_reference"]))]
 pub(crate) struct Find {
-    /// The merchant's reference of the customer (object_reference_id): live accounts, by index
+    /// The merchant's reference of the customer (object_reference_id), or our id (cst_…): live accounts, by index
     #[arg(long, value_name = "REFERENCE")]
     customer: Option<String>,
     /// UPI address, in any spelling: deleted accounts too, by index; needs the keyring
@@ -42,7 +43,8 @@ pub(crate) struct Find {
     /// Last four characters of the account number; reads the merchant's newest accounts
     #[arg(long, value_name = "FOUR", requires = "merchant")]
     last_four: Option<String>,
-    /// UTR of a penny drop; decrypts the results of the merchant's newest validations, and needs the keyring
+    /// UTR of a penny drop: the account that it was paid to, and those that reuse its result; decrypts the results of the merchant's
+    /// newest validations, and needs the keyring
     #[arg(long, requires = "merchant")]
     utr: Option<String>,
     /// The gateway's own id of a call: by the index for gateway webhooks, then, with --merchant, among the merchant's newest attempts
@@ -70,8 +72,12 @@ struct Searched {
 
 struct Found {
     accounts: Vec<Account>,
+    /// The accounts that reuse a result, each with the validation that paid for it.
+    reused: HashMap<AccountId, ValidationId>,
     /// `None` for a search by index.
     searched: Option<Searched>,
+    /// A sentence about rows that the search does not find.
+    limit: Option<&'static str>,
 }
 
 impl Find {
@@ -87,7 +93,11 @@ impl Find {
             None => None,
         };
         let found = self.search(&mut connection, merchant.as_ref(), reach)?;
-        let list: Vec<Value> = found.accounts.iter().map(json_of).collect();
+        let list: Vec<Value> = found
+            .accounts
+            .iter()
+            .map(|one| found.json_of(one))
+            .collect();
         let searched = found.searched.as_ref().map(|searched| {
             json!({
                 "rows": searched.rows,
@@ -95,7 +105,7 @@ impl Find {
                 "complete": searched.rows < MAX_READ,
             })
         });
-        let document = json!({ "accounts": list, "searched": searched });
+        let document = json!({ "accounts": list, "searched": searched, "limit": found.limit });
         self.common.print(&document, &text(&found, since))
     }
 
@@ -107,9 +117,11 @@ impl Find {
     ) -> anyhow::Result<Found> {
         let id = merchant.map(|merchant| merchant.id);
         if let Some(reference) = &self.customer {
-            let reference = given(reference)?;
-            let accounts = search::by_customer(connection, id, &reference, MAX_LISTED)?;
-            return Ok(Found::by_index(accounts));
+            let customer = CustomerRef::parse(&given(reference)?).context(
+                "--customer must be the merchant's reference, 1 to 128 visible ASCII characters, or our id (cst_…)",
+            )?;
+            let accounts = search::by_customer(connection, id, &customer, MAX_LISTED)?;
+            return Ok(Found::by_index(accounts).limited(LIVE_ONLY));
         }
         if let Some(vpa) = &self.vpa {
             let accounts = self.by_vpa(connection, merchant, &given(vpa)?)?;
@@ -154,7 +166,8 @@ impl Find {
         )?)
     }
 
-    /// Decrypts the results of the newest validations, the newest first, until one has the UTR. A UTR belongs to one payment.
+    /// Decrypts the results of the newest validations, the newest first, until the one that paid has the UTR. A UTR belongs to one payment;
+    /// later validations that reuse its result have the UTR, too.
     fn by_utr(
         &self,
         connection: &mut PgConnection,
@@ -164,28 +177,41 @@ impl Find {
     ) -> anyhow::Result<Found> {
         let keyring = self.keyring()?;
         let (mut before, mut rows) = (ValidationId(Uuid::max()), 0);
-        while rows < reach.rows {
+        let (mut paid, mut reused) = (BTreeSet::new(), HashMap::new());
+        while rows < reach.rows && paid.is_empty() {
             let results = search::results(connection, merchant, reach.since, before, RESULTS)?;
             let Some((last, ..)) = results.last() else {
                 break;
             };
             before = *last;
-            let mut paid = results.iter();
-            let found = paid.find(|(_, account, sealed)| {
+            for (_, account, sealed, from) in &results {
                 let sealed = sealed.as_deref();
-                sealed.is_some_and(|sealed| has_utr(&keyring, merchant, *account, sealed, utr))
-            });
-            rows += i64::try_from(results.len()).unwrap_or(RESULTS);
-            if let Some((_, account, _)) = found {
-                let account = inspect::find(connection, merchant, *account)?;
-                return Ok(Found::by_reading(
-                    account.into_iter().collect(),
-                    VALIDATIONS,
-                    rows,
-                ));
+                if !sealed.is_some_and(|sealed| has_utr(&keyring, merchant, *account, sealed, utr))
+                {
+                    continue;
+                }
+                if let Some(from) = from {
+                    reused.insert(*account, *from);
+                } else {
+                    paid.insert(*account);
+                }
             }
+            rows += i64::try_from(results.len()).unwrap_or(RESULTS);
         }
-        Ok(Found::by_reading(Vec::new(), VALIDATIONS, rows))
+        // The validation that paid may be older than those that were read.
+        for from in reused.values() {
+            let found = inspect::account_of_validation(connection, Some(merchant), *from)?;
+            paid.extend(found.map(|(_, account)| account));
+        }
+        reused.retain(|account, _| !paid.contains(account));
+        let mut accounts = Vec::new();
+        for account in paid.into_iter().chain(reused.keys().copied()) {
+            accounts.extend(inspect::find(connection, merchant, account)?);
+        }
+        Ok(Found {
+            reused,
+            ..Found::by_reading(accounts, VALIDATIONS, rows)
+        })
     }
 
     fn keyring(&self) -> anyhow::Result<Keyring> {
@@ -194,20 +220,61 @@ impl Find {
 }
 
 const VALIDATIONS: &str = "validations";
+const LIVE_ONLY: &str =
+    "Only live accounts are searched. Those that were deleted are found by --vpa or --last-four.";
+const INDEX_ONLY: &str = "Only the index for gateway webhooks was searched, which has the calls of the last 31 days whose outcome the \
+     gateway reported later. With --merchant the command also reads the merchant's newest attempts.";
 
 impl Found {
     fn by_index(accounts: Vec<Account>) -> Self {
         Self {
             accounts,
+            reused: HashMap::new(),
             searched: None,
+            limit: None,
+        }
+    }
+
+    fn limited(self, limit: &'static str) -> Self {
+        Self {
+            limit: Some(limit),
+            ..self
         }
     }
 
     fn by_reading(accounts: Vec<Account>, what: &'static str, rows: i64) -> Self {
         Self {
-            accounts,
             searched: Some(Searched { what, rows }),
+            ..Self::by_index(accounts)
         }
+    }
+
+    fn json_of(&self, account: &Account) -> Value {
+        let reused = self.reused.get(&account.id);
+        json!({
+            "id": account.id.to_string(),
+            "merchant": account.merchant_name,
+            "merchant_id": account.merchant.to_string(),
+            "customer_id": account.customer.to_string(),
+            "kind": account.kind,
+            "masked": account.masked,
+            "status": account.status,
+            "created_at": time(account.created_at),
+            "deleted_at": account.deleted_at.map(time),
+            "reused_from": reused.map(ToString::to_string),
+        })
+    }
+
+    /// Returns the lines about the accounts to which no rupee was paid.
+    fn reuses(&self) -> Option<String> {
+        let reuses = self.reused.iter();
+        let mut lines: Vec<String> = reuses
+            .map(|(account, from)| {
+                format!("{account} reuses the result of {from}: no rupee was paid to it.")
+            })
+            .collect();
+        lines.sort();
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
 }
 
@@ -238,7 +305,8 @@ fn by_gateway_reference(
         let accounts = accounts_of(connection, &keys)?;
         return Ok(Found::by_reading(accounts, "attempts", rows));
     }
-    Ok(Found::by_index(accounts_of(connection, &indexed)?))
+    let found = Found::by_index(accounts_of(connection, &indexed)?);
+    Ok(found.limited(INDEX_ONLY))
 }
 
 /// Returns the accounts of these validations, each once.
@@ -277,20 +345,6 @@ fn has_utr(
     own.is_some_and(|own| own.trim().eq_ignore_ascii_case(utr))
 }
 
-fn json_of(account: &Account) -> Value {
-    json!({
-        "id": account.id.to_string(),
-        "merchant": account.merchant_name,
-        "merchant_id": account.merchant.to_string(),
-        "customer_id": account.customer.to_string(),
-        "kind": account.kind,
-        "masked": account.masked,
-        "status": account.status,
-        "created_at": time(account.created_at),
-        "deleted_at": account.deleted_at.map(time),
-    })
-}
-
 fn text(found: &Found, since: DateTime<Utc>) -> String {
     let headings = [
         "ACCOUNT", "MERCHANT", "KIND", "NUMBER", "STATUS", "CREATED", "DELETED",
@@ -311,6 +365,9 @@ fn text(found: &Found, since: DateTime<Utc>) -> String {
     } else {
         Table::rows(headings, rows).to_string()
     }];
+    blocks.extend(found.reuses());
+    let limit = found.limit.filter(|_| found.accounts.is_empty());
+    blocks.extend(limit.map(str::to_owned));
     if let Some(Searched { what, rows }) = found.searched {
         let since = time(since);
         let more = if rows < MAX_READ {

@@ -61,6 +61,29 @@ impl History {
         self.validations.rows.last()?.trace_id()
     }
 
+    /// Whether the newest validation is final.
+    pub(super) fn is_final(&self) -> bool {
+        let newest = self.validations.rows.last();
+        newest.is_some_and(|newest| newest.outcome.is_some())
+    }
+
+    /// Returns our references of the attempts that may have paid a rupee, each with its gateway account, in order. Those of an open
+    /// validation may still pay.
+    pub(super) fn may_have_paid(&self) -> Vec<String> {
+        let paid = self.attempts.iter().filter(|attempt| {
+            let attempt = khata_domain::attempt::Attempt::from((***attempt).clone());
+            match attempt.state {
+                AttemptState::Settled => attempt.may_have_paid(),
+                _ => attempt.method.moves_money() && !attempt.is_not_received(),
+            }
+        });
+        paid.map(|attempt| {
+            let gateway = self.gateways.name(attempt.gateway_account);
+            format!("{} at {gateway}", attempt.reference)
+        })
+        .collect()
+    }
+
     /// Returns the situation of the newest validation; `None` if the account was never validated.
     pub(super) fn situation(&self) -> Option<Situation> {
         let validation = self.validations.rows.last()?;
@@ -93,6 +116,7 @@ impl History {
                 .gateways
                 .issues(open_attempt.map(|attempt| attempt.gateway_account)),
             quota: self.quota,
+            may_have_paid: self.may_have_paid(),
         })
     }
 }

@@ -25,6 +25,7 @@ fn json_of(account: &InReview) -> Value {
         "merchant_id": account.merchant.to_string(),
         "merchant": account.merchant_name,
         "account_id": account.account.to_string(),
+        "customer_id": account.customer.to_string(),
         "validation_id": account.validation.to_string(),
         "masked": account.masked,
         "in_review_since": time(account.since),
@@ -40,6 +41,7 @@ fn text(accounts: &[InReview]) -> String {
     let headings = [
         "MERCHANT",
         "ACCOUNT",
+        "CUSTOMER",
         "VALIDATION",
         "NUMBER",
         "SINCE",
@@ -54,6 +56,7 @@ fn text(accounts: &[InReview]) -> String {
         [
             account.merchant_name.clone(),
             account.account.to_string(),
+            account.customer.to_string(),
             account.validation.to_string(),
             account.masked.clone(),
             time(account.since),
@@ -80,7 +83,7 @@ fn age(seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use khata_domain::{AccountId, ValidationId};
+    use khata_domain::{AccountId, CustomerId, ValidationId};
 
     use super::*;
 
@@ -90,6 +93,7 @@ mod tests {
             merchant: MerchantId::new(),
             merchant_name: "acme".into(),
             account: AccountId::new(),
+            customer: CustomerId::new(),
             validation: ValidationId::new(),
             masked: "XXXXXXX1191".into(),
             since: "2026-11-23T12:00:00Z".parse().unwrap(),
@@ -104,6 +108,7 @@ mod tests {
             [
                 "acme",
                 &account.account.to_string(),
+                &account.customer.to_string(),
                 &account.validation.to_string(),
                 "XXXXXXX1191",
                 "2026-11-23T12:00:00Z",

@@ -47,7 +47,12 @@ fn final_result(situation: &Situation, outcome: Outcome) -> String {
         Some(at) => format!("The account was deleted at {}.", time(at)),
         None => "The merchant can validate the account again.".to_owned(),
     };
-    format!("Nothing: the validation is {outcome}{since}, and final. {then}")
+    // The operator may do something about an account that no gateway decided about.
+    let nothing = match outcome {
+        Outcome::Unavailable => "Nothing by itself",
+        _ => "Nothing",
+    };
+    format!("{nothing}: the validation is {outcome}{since}, and final. {then}")
 }
 
 fn open_step(situation: &Situation, now: DateTime<Utc>) -> NextStep {
@@ -198,6 +203,12 @@ mod tests {
                 completed(Outcome::Valid),
                 "12:00:00",
                 "VALID since 2026-11-23T11:00:00Z, and final",
+                None,
+            ),
+            (
+                completed(Outcome::Unavailable),
+                "12:00:00",
+                "Nothing by itself: the validation is UNAVAILABLE",
                 None,
             ),
             (deleted, "12:00:00", "only cancels", Some("12:00:03")),

@@ -12,6 +12,8 @@ use khata_store::merchants;
 use khata_store::retry::{RetryResult, retry_now};
 use serde_json::json;
 
+use super::history::History;
+use super::price::Price;
 use super::retry_all::{Selection, retry_all};
 use super::which::{AnyId, WhichAccount, parse};
 use crate::options::{CommonOptions, OperatorOptions};
@@ -40,8 +42,11 @@ pub(crate) struct Retry {
     /// With --all, only validations that were set aside after ten failed steps: their steps are counted from the beginning
     #[arg(long, requires = "all")]
     set_aside: bool,
-    /// With --all, only count the validations, and change nothing
-    #[arg(long, requires = "all")]
+    /// Validate an account that is FAILURE again, which may pay another rupee, beyond the daily budget too
+    #[arg(long, conflicts_with_all = ["all", "dry_run"])]
+    yes: bool,
+    /// Only say what the retry would do and may cost, or with --all count the validations; change nothing
+    #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     common: CommonOptions,
@@ -53,7 +58,7 @@ impl Retry {
     pub(super) fn run(self) -> anyhow::Result<()> {
         if let Some(account) = self.account {
             let which = WhichAccount::new(account, self.merchant, self.common);
-            return retry(&which, &self.operator);
+            return retry(&which, self.yes, self.dry_run, &self.operator);
         }
         let merchant = self.merchant.as_deref();
         let selection = Selection {
@@ -67,48 +72,77 @@ impl Retry {
     }
 }
 
-fn retry(which: &WhichAccount, operator: &OperatorOptions) -> anyhow::Result<()> {
-    let actor = operator.actor()?;
+fn retry(
+    which: &WhichAccount,
+    yes: bool,
+    dry_run: bool,
+    operator: &OperatorOptions,
+) -> anyhow::Result<()> {
+    let actor = (!dry_run).then(|| operator.actor()).transpose()?;
     let mut connection = which.common.connect()?;
     let account = which.find(&mut connection)?;
     let (id, merchant) = (account.id.to_string(), account.merchant);
-    let (validation, was) = connection.transaction(|connection| {
-        let (validation, was) = retry_account(connection, &account)?;
-        let about = json!({ "validation_id": validation.to_string() });
-        let changes = Changes::of("state", was.as_str(), ValidationState::Due.as_str());
-        audit::record(
-            connection,
-            merchant,
-            &actor,
-            "account.retry",
-            &id,
-            about,
-            &changes,
-        )?;
-        anyhow::Ok((validation, was))
-    })?;
-    let document = json!({
+    let price = price(&mut connection, &account)?;
+    let mut document = json!({
         "account_id": id,
         "merchant_id": merchant.to_string(),
-        "validation_id": validation.to_string(),
-        "was": was,
+        "dry_run": dry_run,
+        "begins_validation": price.is_some(),
+        "price": price.as_ref().map(Price::json),
     });
+    let costs = price.as_ref().map(Price::to_string);
+    let Some(actor) = actor else {
+        let does = costs.unwrap_or_else(|| {
+            format!(
+                "A retry makes the open validation of account {id} due now. It begins no other one."
+            )
+        });
+        let sentence = format!("{does} Nothing was changed.");
+        return which.common.print(&document, &sentence);
+    };
+    if let Some(costs) = costs.as_ref().filter(|_| !yes) {
+        bail!("{costs} Nothing was changed. To begin it, add --yes");
+    }
+    let (validation, was) = connection.transaction(|connection| {
+        let (validation, was) = retry_account(connection, &account, yes)?;
+        let about = json!({ "validation_id": validation.to_string() });
+        let changes = Changes::of("state", was.as_str(), ValidationState::Due.as_str());
+        let action = "account.retry";
+        audit::record(connection, merchant, &actor, action, &id, about, &changes)?;
+        anyhow::Ok((validation, was))
+    })?;
+    document["validation_id"] = validation.to_string().into();
+    document["was"] = was.as_str().into();
+    let costs = costs.map_or_else(String::new, |costs| format!("{costs}\n"));
     let sentence = format!(
-        "The validation of account {id} was {was}. Validation {validation} is due now; a worker claims it within \
+        "{costs}The validation of account {id} was {was}. Validation {validation} is due now; a worker claims it within \
          seconds. See the result with `khata account show {id}`."
     );
     which.common.print(&document, &sentence)
 }
 
-/// Makes the open validation due, or begins a new one after a failure. Returns the validation's id, and the state before.
-fn retry_account(
-    connection: &mut PgConnection,
-    account: &Account,
-) -> anyhow::Result<(ValidationId, ValidationState)> {
+/// Returns what the validation may cost that a retry begins; `None` if a retry makes the open one due. Fails if there is nothing to retry.
+fn price(connection: &mut PgConnection, account: &Account) -> anyhow::Result<Option<Price>> {
     let (id, status) = (account.id, account.status);
     if status == AccountStatus::Deleted {
         bail!("account {id} is deleted: there is nothing to validate");
     }
+    let history = History::read(connection, account.clone())?;
+    match (history.is_final(), status) {
+        (false, _) => Ok(None),
+        (true, AccountStatus::Failure) => Price::read(connection, &history).map(Some),
+        (true, _) => bail!("account {id} is {status}: there is nothing to retry"),
+    }
+}
+
+/// Makes the open validation due, or begins a new one after a failure if the operator agreed. Returns the validation's id, and the state
+/// before.
+fn retry_account(
+    connection: &mut PgConnection,
+    account: &Account,
+    yes: bool,
+) -> anyhow::Result<(ValidationId, ValidationState)> {
+    let (id, status) = (account.id, account.status);
     let validation = account.validation();
     let validation = validation.with_context(|| format!("account {id} has no validation"))?;
     let validation_id = validation.id;
@@ -122,6 +156,9 @@ fn retry_account(
         ),
         RetryResult::Completed { .. } if status != AccountStatus::Failure => {
             bail!("account {id} is {status}: there is nothing to retry")
+        }
+        RetryResult::Completed { .. } if !yes => {
+            bail!("account {id} was changed meanwhile; try again")
         }
         RetryResult::Completed { .. } => {
             Ok((begin(connection, account)?, ValidationState::Completed))

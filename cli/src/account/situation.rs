@@ -34,6 +34,8 @@ pub(super) struct Situation {
     /// Health issues that may delay the next call.
     pub(super) issues: Vec<GatewayIssue>,
     pub(super) quota: Quota,
+    /// The attempts that may have paid a rupee: see `History::may_have_paid`.
+    pub(super) may_have_paid: Vec<String>,
 }
 
 /// Validations of the same account in 24 hours, against the merchant's limit.
@@ -88,6 +90,7 @@ pub(super) mod fixtures {
                 limit: 5,
                 until: None,
             },
+            may_have_paid: Vec::new(),
         }
     }
 

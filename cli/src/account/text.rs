@@ -14,6 +14,7 @@ pub(super) fn history_text(history: &History, next: &NextStep, advice: &str) -> 
         account_facts(history).to_string(),
         format!("Next: {}", clean(&next.sentence)),
         format!("Action: {}", clean(advice)),
+        technical_facts(history).to_string(),
     ];
     if !history.validations.complete {
         blocks.push(format!(
@@ -38,7 +39,23 @@ pub(super) fn history_text(history: &History, next: &NextStep, advice: &str) -> 
 
 fn account_facts(history: &History) -> Table {
     let account = &history.account;
-    let customer = account.customer.to_string();
+    let merchant = format!("{} {}", account.merchant_name, account.merchant);
+    let last_validated = or_none(account.last_validated_at.map(time));
+    Table::facts()
+        .fact("account", account.id)
+        .fact("merchant", merchant)
+        .fact("customer", account.customer)
+        .fact("details", format!("{} {}", account.kind, account.masked))
+        .fact("status", account.status)
+        .fact("created", time(account.created_at))
+        .fact("last validated", last_validated)
+        .fact("deleted", or_none(account.deleted_at.map(time)))
+}
+
+/// Returns what a developer or an operator needs, and support does not.
+fn technical_facts(history: &History) -> Table {
+    let account = &history.account;
+    let customer = account.customer;
     let routing_id = account
         .routing_id
         .clone()
@@ -48,23 +65,13 @@ fn account_facts(history: &History) -> Table {
         let gateway = gateway_name(id);
         format!("{gateway} {}", reference.unwrap_or("(any account)"))
     });
-    let merchant = format!("{} {}", account.merchant_name, account.merchant);
-    let last_validated = or_none(account.last_validated_at.map(time));
     Table::facts()
-        .fact("account", account.id)
-        .fact("merchant", merchant)
-        .fact("customer", customer)
-        .fact("details", format!("{} {}", account.kind, account.masked))
-        .fact("status", account.status)
+        .fact("validated in 24 h", validated(history))
+        .fact("name accepted in", or_none(account.accepted_validation))
+        .fact("updated", time(account.updated_at))
         .fact("pinned gateway", or_none(pin))
         .fact("routing id", routing_id)
         .fact("trace id", or_none(history.trace_id()))
-        .fact("created", time(account.created_at))
-        .fact("updated", time(account.updated_at))
-        .fact("last validated", last_validated)
-        .fact("validated in 24 h", validated(history))
-        .fact("name accepted in", or_none(account.accepted_validation))
-        .fact("deleted", or_none(account.deleted_at.map(time)))
 }
 
 fn validated(history: &History) -> String {
@@ -90,20 +97,20 @@ fn validation_text(history: &History, validation: &Validation) -> String {
         .queued_at
         .map(|account| history.gateways.name(account));
     let facts = Table::facts()
-        .fact("state", validation.state)
-        .fact("pending reason", or_none(validation.pending_reason))
         .fact("outcome", or_none(validation.outcome))
         .fact("failure", or_none(failure))
         .fact("name match", name_match(validation))
+        .fact("created", time(validation.created_at))
+        .fact("completed", or_none(validation.completed_at.map(time)))
+        .fact("deadline", time(validation.deadline_at))
         .fact("reused from", or_none(validation.reused_from))
-        .fact("fresh requested", yes_or_no(validation.fresh))
+        .fact("state", validation.state)
+        .fact("pending reason", or_none(validation.pending_reason))
         .fact("due", time(validation.due_at))
+        .fact("fresh requested", yes_or_no(validation.fresh))
         .fact("rate-limit slot", or_none(slot))
         .fact("queue", or_none(queue))
         .fact("leased until", or_none(validation.leased_until.map(time)))
-        .fact("deadline", time(validation.deadline_at))
-        .fact("created", time(validation.created_at))
-        .fact("completed", or_none(validation.completed_at.map(time)))
         .fact("trace id", or_none(validation.trace_id()));
     format!("validation {}\n{}", validation.id, facts.indented(2))
 }

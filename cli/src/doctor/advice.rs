@@ -52,6 +52,10 @@ pub(super) fn meaning(rule: Rule) -> &'static str {
         Rule::RupeeOfUnpaidAttempt => {
             "Khata took the attempt for one that paid nothing: the rupee counts for no budget, and another one may have followed."
         }
+        Rule::RupeeKept => {
+            "No rule is broken: a gateway may keep a rupee that it sent before the account was refused, or whose result was lost, and may \
+             reverse it later."
+        }
         Rule::RupeesOfOneReference => {
             "A call was performed more than once. Only CASHFREE's asynchronous bank verification may do so, after 90 s."
         }
@@ -68,7 +72,7 @@ pub(super) fn repair(rule: Rule) -> &'static str {
             "ask the merchant to validate the account again, which begins a new validation. The old row comes from a backup only."
         }
         Rule::StatusDiffers => {
-            "read the account's history. A FAILURE is validated again by `khata account retry`; for any other status ask the merchant to \
+            "read the account's history. A FAILURE is validated again by `khata account retry … --yes`; for any other status ask the merchant to \
              validate the account again. Both may cost a rupee."
         }
         Rule::ValidationWithoutAccount => {
@@ -109,11 +113,15 @@ pub(super) fn repair(rule: Rule) -> &'static str {
              from a backup only."
         }
         Rule::RupeeWithoutAttempt => {
-            "is the statement of this gateway account? Was the database restored to an earlier moment? Otherwise another program uses the \
-             account's credentials: replace them by `khata gateway set`, and ask the gateway."
+            "is the statement of this gateway account, and is the reference ours (kh…_01) or the gateway's id? A UTR is neither: name \
+             another column with --reference-column. Was the database restored to an earlier moment? Only if none of these explains the \
+             rupee, another program uses the account's credentials: replace them by `khata gateway set`, and ask the gateway."
         }
         Rule::RupeeOfUnpaidAttempt => {
             "ask the gateway for the time of the call and of the rupee. A call that arrives more than 90 s late explains one rupee."
+        }
+        Rule::RupeeKept => {
+            "when the merchant or the payee asks: the payee has this rupee. Ask the gateway by the reference whether it reverses it."
         }
         Rule::RupeesOfOneReference => {
             "ask the gateway for the second rupee back, and why it performed the call twice."

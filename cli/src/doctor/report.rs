@@ -36,8 +36,9 @@ impl Report {
         }
     }
 
+    /// Whether no rule is broken.
     pub(super) fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.rules.iter().all(|rule| rule.rule.is_information())
     }
 
     /// Adds findings about a merchant's rows, or about the database.
@@ -96,7 +97,12 @@ impl Report {
 
     pub(super) fn text(&self) -> String {
         let mut blocks: Vec<String> = self.rules.iter().map(OfRule::text).collect();
-        let found: usize = self.rules.iter().map(|rule| rule.count).sum();
+        let count = |is_information: bool| {
+            let rules = self.rules.iter();
+            let rules = rules.filter(|rule| rule.rule.is_information() == is_information);
+            rules.map(|rule| rule.count).sum::<usize>()
+        };
+        let found = count(false);
         let read = self
             .read
             .iter()
@@ -106,7 +112,14 @@ impl Report {
             1 => "1 finding".to_owned(),
             _ => format!("{found} findings"),
         };
-        blocks.push(format!("{found}. Read: {}.", joined_or(read, "no row")));
+        let known = match count(true) {
+            0 => String::new(),
+            known => format!(", beside the rows to know above: {known}"),
+        };
+        blocks.push(format!(
+            "{found}{known}. Read: {}.",
+            joined_or(read, "no row")
+        ));
         blocks.extend(self.notes.iter().cloned());
         blocks.join("\n\n")
     }
@@ -117,6 +130,7 @@ impl OfRule {
         let findings: Vec<Value> = self.first.iter().map(json_of).collect();
         json!({
             "rule": self.rule.as_str(),
+            "information": self.rule.is_information(),
             "count": self.count,
             "meaning": meaning(self.rule),
             "repair": repair(self.rule),

@@ -7,6 +7,7 @@ mod values;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use khata_domain::{Gateway, GatewayAccountId};
 use khata_store::{gateway_accounts, merchants};
@@ -16,7 +17,7 @@ use self::compare::Comparison;
 use super::report::Report;
 use crate::gateway::parse_gateway_account;
 use crate::options::find_merchant;
-use crate::times::{Zone, parse_zone};
+use crate::times::{Zone, parse_past, parse_zone};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct StatementOptions {
@@ -49,6 +50,12 @@ pub(super) struct StatementOptions {
     /// The amounts are in paise
     #[arg(long, requires = "file")]
     paise: bool,
+    /// The statement begins then: "2026-11-01 IST", or a time in RFC 3339 [default: at its first row, of any amount]
+    #[arg(long, value_name = "TIME", value_parser = parse_past, requires = "file")]
+    since: Option<DateTime<Utc>>,
+    /// The statement ends then [default: at its last row, of any amount; a row with a date alone lasts the whole day]
+    #[arg(long, value_name = "TIME", value_parser = parse_past, requires = "file")]
+    until: Option<DateTime<Utc>>,
     /// Zone of the statement's times that name none
     #[arg(long, value_name = "ZONE", value_parser = parse_zone, default_value = "IST")]
     statement_timezone: Zone,
@@ -88,6 +95,8 @@ impl StatementOptions {
             merchant: &merchant,
             gateway_account: id,
             columns: &columns,
+            since: self.since,
+            until: self.until,
         };
         comparison.run()
     }

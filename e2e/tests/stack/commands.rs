@@ -8,7 +8,9 @@ mod gateway_changes;
 mod gateways;
 mod keys;
 mod merchants;
+mod money;
 mod searches;
+mod statement;
 mod webhooks;
 
 use std::time::Duration;

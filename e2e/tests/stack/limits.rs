@@ -233,7 +233,10 @@ async fn two_processes_keep_the_limits_together() -> Result<()> {
     let accounts = "select count(*) from customer_accounts";
     assert_eq!(stack.database.number(accounts)?, 12);
     let show = stack.command(&["merchant", "show", "--merchant", "e2e"])?;
-    assert!(show.contains("12 in a day, 12 used today"), "{show}");
+    assert!(
+        show.contains("12 in a day in India, 12 used until 20"),
+        "{show}"
+    );
     Ok(())
 }
 

@@ -12,6 +12,31 @@ use super::column::row;
 use super::statement::statement;
 use khata_domain::MerchantId;
 
+/// The actions of the audit log: a group and a verb.
+pub const ACTIONS: [&str; 21] = [
+    "account.accept",
+    "account.reject",
+    "account.retry",
+    "event.replay",
+    "gateway.add",
+    "gateway.disable",
+    "gateway.enable",
+    "gateway.set",
+    "key.issue",
+    "key.revoke",
+    "key.rotate",
+    "keyring.rotate",
+    "merchant.create",
+    "merchant.set",
+    "webhook.add",
+    "webhook.delete",
+    "webhook.disable",
+    "webhook.enable",
+    "webhook.rotate-secret",
+    "webhook.set",
+    "webhook.test",
+];
+
 /// The name of the person or job that makes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor(String);
@@ -110,6 +135,10 @@ pub fn record(
     about: Value,
     changes: &Changes,
 ) -> QueryResult<()> {
+    debug_assert!(
+        ACTIONS.contains(&action),
+        "{action} is not among the actions"
+    );
     let mut detail = about;
     detail["changes"] = changes.to_json();
     statement(

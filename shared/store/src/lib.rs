@@ -24,6 +24,7 @@ pub mod merchants;
 mod migrate;
 pub mod name_review;
 pub mod outcomes;
+pub mod penny_drops;
 mod pool;
 pub mod retry;
 pub mod rights;

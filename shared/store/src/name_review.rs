@@ -7,7 +7,9 @@ use super::column::row;
 use super::events;
 use super::statement::statement;
 use khata_domain::validation::{FailureCode, Outcome};
-use khata_domain::{AccountId, AccountStatus, EventId, MerchantId, ValidationId, ValidationKey};
+use khata_domain::{
+    AccountId, AccountStatus, CustomerId, EventId, MerchantId, ValidationId, ValidationKey,
+};
 
 row! {
     /// An account that waits for a person, in its masked form.
@@ -18,6 +20,8 @@ row! {
         pub merchant_name: String,
         #[diesel(column_name = account_id)]
         pub account: AccountId,
+        #[diesel(column_name = customer_id)]
+        pub customer: CustomerId,
         #[diesel(column_name = validation_id)]
         pub validation: ValidationId,
         /// The number that operators may see.
@@ -40,12 +44,12 @@ pub fn in_review(
     statement(
         "select m.id as merchant_id, m.name as merchant_name, r.* from merchants m
          cross join lateral (
-            select v.account_id, v.id as validation_id, a.masked, v.completed_at as since,
+            select v.account_id, a.customer_id, v.id as validation_id, a.masked, v.completed_at as since,
                 greatest(extract(epoch from now() - v.completed_at), 0)::float8 as age_seconds, v.name_match_score
             from validations v
             -- By its key: joined without statistics, Postgres may read all accounts of the merchant.
             cross join lateral (
-                select masked from customer_accounts
+                select masked, customer_id from customer_accounts
                 where merchant_id = v.merchant_id and id = v.account_id and validation_id = v.id and status = 'PENDING' limit 1
             ) a
             where v.merchant_id = m.id and v.outcome = 'REVIEW' and v.failure_code = 'NAME_MISMATCH'

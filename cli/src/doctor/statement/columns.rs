@@ -4,15 +4,18 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, Utc};
 use csv::{ReaderBuilder, StringRecord, Trim};
 use khata_domain::Gateway;
 
-use super::values::{paise, time};
+use super::values::{Span, paise, time};
 use crate::times::Zone;
 
 /// A column that the options say does not exist.
 const NO_COLUMN: &str = "none";
+/// Separators of columns in exports.
+const DELIMITERS: [u8; 4] = *b",;\t|";
+/// Lines in which the names of the columns are looked for: exports may begin with a title.
+const TITLE_LINES: usize = 30;
 /// One rupee, in paise: the amount of a penny drop.
 const RUPEE: i64 = 100;
 
@@ -31,6 +34,9 @@ pub(super) struct Named<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Columns {
     file: PathBuf,
+    delimiter: u8,
+    /// Records up to the one that names the columns, with it.
+    head: usize,
     reference: usize,
     /// `None`: each row is one rupee.
     amount: Option<usize>,
@@ -45,8 +51,8 @@ pub(super) struct Columns {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StatementRow {
     Rupee(Rupee),
-    /// Another amount, or no payment.
-    Other,
+    /// Another amount, or no payment; with its time, if there is one.
+    Other(Option<Span>),
 }
 
 /// A rupee that the gateway paid or took back.
@@ -58,7 +64,15 @@ pub(super) struct Rupee {
     pub(super) reference: String,
     /// The amount is below zero. Exports differ in whether a payment or its reversal is.
     pub(super) is_negative: bool,
-    pub(super) at: DateTime<Utc>,
+    pub(super) at: Span,
+}
+
+/// A column to find.
+struct Wanted<'a> {
+    /// The option that names it.
+    option: &'static str,
+    /// The name that the option gives, or those to look for.
+    names: Vec<&'a str>,
 }
 
 /// Returns the names of the columns to look for: reference, amount and time. No gateway publishes the columns of its exports; these are the
@@ -94,42 +108,91 @@ fn place(header: &StringRecord, name: &str) -> Option<usize> {
         .position(|column| plain(column) == plain(name))
 }
 
+/// Returns the columns to find: reference and time, and amount and status where there are such.
+fn wanted<'a>(gateway: Gateway, named: &Named<'a>) -> Vec<Wanted<'a>> {
+    let [reference, amount, time] = candidates(gateway);
+    let column = |option, name: Option<&'a str>, others: Vec<&'a str>| Wanted {
+        option,
+        names: name.map_or(others, |name| vec![name]),
+    };
+    let mut wanted = vec![
+        column("--reference-column", named.reference, reference),
+        column("--time-column", named.time, time),
+    ];
+    if named.amount != Some(NO_COLUMN) {
+        wanted.push(column("--amount-column", named.amount, amount));
+    }
+    if named.status.is_some() {
+        wanted.push(column("--status-column", named.status, Vec::new()));
+    }
+    wanted
+}
+
 impl Columns {
-    /// Finds the columns in the first line of the file.
+    /// Finds the line that names the columns, and what separates them.
     pub(super) fn find(file: &Path, gateway: Gateway, named: &Named<'_>) -> anyhow::Result<Self> {
-        let mut reader = open(file)?;
-        let header = reader
-            .headers()
-            .with_context(|| format!("cannot read {}", file.display()))?;
-        let find = |option: &str, name: Option<&str>, candidates: &[&str]| {
-            let found = match name {
-                Some(name) => place(header, name),
-                None => candidates.iter().find_map(|name| place(header, name)),
-            };
-            found.with_context(|| {
-                let wanted = name.map_or_else(|| candidates.join(", "), str::to_owned);
-                let columns: Vec<&str> = header.iter().collect();
-                format!(
-                    "{} has no column {wanted}; name one of its columns with {option}: {}",
-                    file.display(),
-                    columns.join(", ")
-                )
-            })
+        let wanted = wanted(gateway, named);
+        // The line with most of the columns, for the error.
+        let mut best: Option<(usize, StringRecord)> = None;
+        for delimiter in DELIMITERS {
+            let records = open(file, delimiter)?.into_records().take(TITLE_LINES);
+            for (line, record) in records.enumerate() {
+                let record = record.with_context(|| format!("cannot read {}", file.display()))?;
+                let places = wanted.iter().map(|column| {
+                    let mut names = column.names.iter();
+                    names.find_map(|name| place(&record, name))
+                });
+                let places: Vec<usize> = places.flatten().collect();
+                if places.len() == wanted.len() {
+                    return Self::new(file, delimiter, line, named, places);
+                }
+                let is_better = |(found, best): &(usize, StringRecord)| {
+                    (places.len(), record.len()) > (*found, best.len())
+                };
+                if best.as_ref().is_none_or(is_better) {
+                    best = Some((places.len(), record));
+                }
+            }
+        }
+        let (_, head) = best.with_context(|| format!("{} has no line", file.display()))?;
+        let is_missing = |column: &&Wanted<'_>| {
+            let mut names = column.names.iter();
+            !names.any(|name| place(&head, name).is_some())
         };
-        let [reference, amount, time] = candidates(gateway);
+        let missing = wanted.iter().find(is_missing);
+        let missing = missing.context("a column is missing")?;
+        let columns: Vec<&str> = head.iter().collect();
+        bail!(
+            "{} has no column {}; name one of its columns with {}: {}",
+            file.display(),
+            missing.names.join(", "),
+            missing.option,
+            columns.join(", ")
+        )
+    }
+
+    /// Returns the columns at these places, in the order of [`wanted`].
+    fn new(
+        file: &Path,
+        delimiter: u8,
+        line: usize,
+        named: &Named<'_>,
+        places: Vec<usize>,
+    ) -> anyhow::Result<Self> {
+        let mut places = places.into_iter();
+        let mut next = || places.next().context("a column is missing");
         Ok(Self {
             file: file.to_owned(),
-            reference: find("--reference-column", named.reference, &reference)?,
+            delimiter,
+            head: line + 1,
+            reference: next()?,
+            time: next()?,
             amount: match named.amount {
                 Some(NO_COLUMN) => None,
-                name => Some(find("--amount-column", name, &amount)?),
+                _ => Some(next()?),
             },
-            time: find("--time-column", named.time, &time)?,
             status: match named.status {
-                Some(name) => {
-                    let place = find("--status-column", Some(name), &[])?;
-                    Some((place, named.paid.to_vec()))
-                }
+                Some(_) => Some((next()?, named.paid.to_vec())),
                 None => None,
             },
             is_paise: named.is_paise,
@@ -141,8 +204,8 @@ impl Columns {
     pub(super) fn rows(
         &self,
     ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<StatementRow>> + '_> {
-        let records = open(&self.file)?.into_records();
-        Ok(records.map(move |record| {
+        let records = open(&self.file, self.delimiter)?.into_records();
+        Ok(records.skip(self.head).map(move |record| {
             let record = record.with_context(|| format!("cannot read {}", self.file.display()))?;
             let line = record.position().map_or(0, csv::Position::line);
             self.row(&record, line)
@@ -152,10 +215,11 @@ impl Columns {
 
     fn row(&self, record: &StringRecord, line: u64) -> anyhow::Result<StatementRow> {
         let value = |place: usize| record.get(place).unwrap_or_default();
+        let at = time(value(self.time), self.zone);
         if let Some((place, words)) = &self.status {
             let word = value(*place);
             if !words.iter().any(|paid| paid.eq_ignore_ascii_case(word)) {
-                return Ok(StatementRow::Other);
+                return Ok(StatementRow::Other(at));
             }
         }
         let mut is_negative = false;
@@ -163,13 +227,14 @@ impl Columns {
             let amount = paise(value(place), self.is_paise)
                 .with_context(|| format!("{:?} is no amount", value(place)))?;
             if amount.abs() != RUPEE {
-                return Ok(StatementRow::Other);
+                return Ok(StatementRow::Other(at));
             }
             is_negative = amount < 0;
         }
-        let at = time(value(self.time), self.zone).with_context(|| {
+        let at = at.with_context(|| {
             format!(
-                "{:?} is no time; expected RFC 3339, seconds since 1970, or a form like 2026-11-29 15:30:00 or 29/11/2026 15:30",
+                "{:?} is no time; expected RFC 3339, seconds since 1970, or a form like 2026-11-29 15:30:00, 29/11/2026, \
+                 29-Nov-2026 15:30 or 29/11/2026 03:30 PM, with the day before the month",
                 value(self.time)
             )
         })?;
@@ -186,8 +251,9 @@ impl Columns {
     }
 }
 
-fn open(file: &Path) -> anyhow::Result<csv::Reader<File>> {
+fn open(file: &Path, delimiter: u8) -> anyhow::Result<csv::Reader<File>> {
     let mut builder = ReaderBuilder::new();
+    builder.has_headers(false).delimiter(delimiter);
     let reader = builder.flexible(true).trim(Trim::All).from_path(file);
     reader.with_context(|| format!("cannot read {}", file.display()))
 }

@@ -5,25 +5,22 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use anyhow::bail;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use khata_domain::attempt::AttemptState;
-use khata_domain::ids::{AttemptReference, first_at};
+use khata_domain::ids::AttemptReference;
 use khata_domain::{Class, GatewayAccountId};
-use khata_store::doctor::{self, Found, Payment, Rule, Table};
+use khata_store::doctor::{self, Found, Payment, Rule};
 use khata_store::merchants::Merchant;
 
 use super::columns::{Columns, Rupee, StatementRow};
+use super::values::Span;
+use crate::attempts;
 use crate::doctor::report::Report;
+use crate::output::time;
 
-/// Validations that one statement reads.
-const PAGE: i64 = 10_000;
 /// Rows of the file that one statement looks up.
 const LOOKUP: usize = 1_000;
-/// By which the clocks of processes, Postgres and the gateway may differ.
-const CLOCK_DIFFERENCE: TimeDelta = TimeDelta::hours(1);
-/// Time beyond its deadline for which a validation may make attempts.
-const AFTER_DEADLINE: TimeDelta = TimeDelta::days(1);
 
 pub(super) struct Comparison<'a> {
     pub(super) connection: &'a mut PgConnection,
@@ -31,6 +28,9 @@ pub(super) struct Comparison<'a> {
     pub(super) merchant: &'a Merchant,
     pub(super) gateway_account: GatewayAccountId,
     pub(super) columns: &'a Columns,
+    /// Where the statement begins and ends, if not at its first and last row.
+    pub(super) since: Option<DateTime<Utc>>,
+    pub(super) until: Option<DateTime<Utc>>,
 }
 
 /// The rupees of a statement, by a digest of their references: two of a million references have the same digest once in 37 million
@@ -38,8 +38,6 @@ pub(super) struct Comparison<'a> {
 #[derive(Default)]
 struct Rupees {
     by_reference: HashMap<u64, OfReference>,
-    /// Times of the first and the last one.
-    times: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 /// The rows of one rupee under one reference. A reversal has the opposite sign of its payment.
@@ -105,8 +103,6 @@ impl Rupees {
     fn add(&mut self, rupee: &Rupee) {
         let of_reference = self.by_reference.entry(digest(&rupee.reference));
         of_reference.or_default().add(rupee.is_negative);
-        let (first, last) = self.times.unwrap_or((rupee.at, rupee.at));
-        self.times = Some((first.min(rupee.at), last.max(rupee.at)));
     }
 
     /// Marks the rows of a reference as explained. Returns them if there are any.
@@ -119,15 +115,49 @@ impl Rupees {
 
 impl Comparison<'_> {
     pub(super) fn run(mut self) -> anyhow::Result<()> {
-        let (mut rupees, mut others) = (Rupees::default(), 0);
+        let (mut rupees, rows) = self.read()?;
+        let period = Span {
+            from: self.since.unwrap_or(rows.from),
+            to: self.until.unwrap_or(rows.to),
+        };
+        self.report.note(format!(
+            "Compared period: {} to {}. An attempt that began before or ended after it needs no row. If the statement covers another \
+             time, name it with --since and --until.",
+            time(period.from),
+            time(period.to)
+        ));
+        self.attempts(&mut rupees, rows, period)?;
+        self.rupees(&mut rupees)?;
+        if !rupees.by_reference.values().any(|one| one.is_explained) {
+            self.report.note(
+                "No rupee of the statement belongs to an attempt of its time at this gateway account. Is --gateway the account of the \
+                 statement, and does the column of references have ours (kh…_01) or the gateway's id? A UTR is neither: name another \
+                 column with --reference-column."
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Reads the rupees, and the time from the first to the last row.
+    fn read(&mut self) -> anyhow::Result<(Rupees, Span)> {
+        let (mut rupees, mut others, mut rows) = (Rupees::default(), 0, None);
         let columns = self.columns;
         for row in columns.rows()? {
-            match row? {
-                StatementRow::Rupee(rupee) => rupees.add(&rupee),
-                StatementRow::Other => others += 1,
-            }
+            let at = match row? {
+                StatementRow::Rupee(rupee) => {
+                    rupees.add(&rupee);
+                    Some(rupee.at)
+                }
+                StatementRow::Other(at) => {
+                    others += 1;
+                    at
+                }
+            };
+            // Any row says that the statement covers its time: a missing rupee has no row.
+            rows = at.map_or(rows, |at| Some(rows.map_or(at, |rows: Span| rows.with(at))));
         }
-        let Some((first, last)) = rupees.times else {
+        let Some(rows) = rows.filter(|_| !rupees.by_reference.is_empty()) else {
             bail!(
                 "the statement has no row of one rupee; are the columns right, and the amounts in rupees?"
             );
@@ -143,36 +173,32 @@ impl Comparison<'_> {
         }
         if others > 0 {
             self.report.note(format!(
-                "{others} rows of the statement have another amount or did not pay: they were not compared."
+                "Rows of the statement with another amount or without a payment, which were not compared: {others}."
             ));
         }
-        self.attempts(&mut rupees, first, last)?;
-        self.rupees(&mut rupees)
+        Ok((rupees, rows))
     }
 
-    /// Compares the attempts of the statement's time with its rupees.
-    fn attempts(
-        &mut self,
-        rupees: &mut Rupees,
-        first: DateTime<Utc>,
-        last: DateTime<Utc>,
-    ) -> anyhow::Result<()> {
-        let merchant = self.merchant;
-        let deadline = TimeDelta::seconds(merchant.validation_deadline_seconds.into());
-        let oldest = first_at(first - CLOCK_DIFFERENCE - deadline - AFTER_DEADLINE);
-        let mut before = first_at(last + CLOCK_DIFFERENCE);
-        while before > oldest {
-            let page = doctor::page(self.connection, Table::Attempts, merchant.id, before, PAGE)?;
-            let Some(page) = page else { break };
-            let payments =
-                doctor::payments(self.connection, merchant.id, page, self.gateway_account)?;
-            let read = i64::try_from(payments.len()).unwrap_or(i64::MAX);
-            self.report.read("attempts", read);
-            let found = payments.iter();
-            let found = found.filter_map(|payment| judge(payment, rupees, first, last));
-            self.report.add(Some(merchant), found.collect());
-            before = page.from;
-        }
+    /// Compares the attempts of the statement's rows and period with its rupees.
+    fn attempts(&mut self, rupees: &mut Rupees, rows: Span, period: Span) -> anyhow::Result<()> {
+        let (merchant, gateway_account) = (self.merchant, self.gateway_account);
+        let read = rows.with(period);
+        let report = &mut *self.report;
+        attempts::walk(
+            self.connection,
+            merchant,
+            read.from,
+            read.to,
+            |connection, page| {
+                let payments = doctor::payments(connection, merchant.id, page, gateway_account)?;
+                let read = i64::try_from(payments.len()).unwrap_or(i64::MAX);
+                report.read("attempts", read);
+                let found = payments.iter();
+                let found = found.filter_map(|payment| judge(payment, rupees, period));
+                report.add(Some(merchant), found.collect());
+                Ok(true)
+            },
+        )?;
         Ok(())
     }
 
@@ -211,23 +237,31 @@ impl Comparison<'_> {
         self.look_up(&unexplained)
     }
 
-    /// Adds the rupees whose attempts do not exist, or are at another gateway account. Attempts of other times explain a rupee, too.
+    /// Adds the rupees whose attempts do not exist, or are at another gateway account, also of another merchant. Attempts of other times
+    /// explain a rupee, too.
     fn look_up(&mut self, rupees: &[Rupee]) -> anyhow::Result<()> {
         let references = rupees.iter();
         let references = references.filter_map(|rupee| AttemptReference::parse(&rupee.reference));
         let references: Vec<AttemptReference> = references.collect();
-        let rows = doctor::attempts_by_reference(self.connection, self.merchant.id, &references)?;
-        let places: HashMap<_, GatewayAccountId> = rows
+        let rows = doctor::attempts_by_reference(self.connection, &references)?;
+        let places: HashMap<_, (GatewayAccountId, String)> = rows
             .into_iter()
-            .map(|(validation, number, account)| ((validation, number), account))
+            .map(|(validation, number, account, merchant)| {
+                ((validation, number), (account, merchant))
+            })
             .collect();
         let found = rupees.iter().filter_map(|rupee| {
             let reference = AttemptReference::parse(&rupee.reference);
             let place = reference
                 .and_then(|reference| places.get(&(reference.validation, reference.number)));
             let why = match place {
-                Some(place) if *place == self.gateway_account => return None,
-                Some(place) => format!("its attempt is at gateway account {place}"),
+                Some((place, _)) if *place == self.gateway_account => return None,
+                Some((place, merchant)) if *merchant == self.merchant.name => {
+                    format!("its attempt is at gateway account {place}")
+                }
+                Some((place, merchant)) => {
+                    format!("its attempt is at gateway account {place} of merchant {merchant}")
+                }
                 None => "no attempt has it".to_owned(),
             };
             let detail = format!("line {}: {}: {why}", rupee.line, rupee.reference);
@@ -240,12 +274,7 @@ impl Comparison<'_> {
 }
 
 /// Marks the rupees of an attempt as explained. Returns what does not fit together.
-fn judge(
-    payment: &Payment,
-    rupees: &mut Rupees,
-    first: DateTime<Utc>,
-    last: DateTime<Utc>,
-) -> Option<Found> {
+fn judge(payment: &Payment, rupees: &mut Rupees, period: Span) -> Option<Found> {
     let (ours, theirs) = payment.references();
     let by_ours = rupees.explain(ours);
     let by_theirs = theirs.and_then(|theirs| rupees.explain(theirs));
@@ -256,17 +285,27 @@ fn judge(
             .into_iter()
             .flatten()
             .any(|rows| rows.kept() > 0);
-        let is_unpaid =
-            is_kept && attempt.state == AttemptState::Settled && !attempt.may_have_paid();
-        return is_unpaid.then(|| {
-            let code = attempt.code.as_deref().unwrap_or_default();
-            let detail = format!("{ours} has a rupee, and the attempt ended {class} {code}");
-            payment.found(Rule::RupeeOfUnpaidAttempt, detail)
-        });
+        if !is_kept || attempt.class == Some(Class::Valid) {
+            return None;
+        }
+        let is_settled = attempt.state == AttemptState::Settled;
+        let rule = if is_settled && !attempt.may_have_paid() {
+            Rule::RupeeOfUnpaidAttempt
+        } else {
+            Rule::RupeeKept
+        };
+        let code = attempt.code.as_deref().unwrap_or_default();
+        let detail = if is_settled {
+            format!("{ours} has a rupee, and the attempt ended {class} {code}")
+        } else {
+            format!("{ours} has a rupee, and the attempt is {}", attempt.state)
+        };
+        return Some(payment.found(rule, detail));
     }
     // A rupee is paid between the two times: it may be in the statement before or after, if one of them is outside of this one.
+    let settled = payment.settled_at;
     let is_within =
-        payment.started_at() >= first && payment.settled_at.is_some_and(|settled| settled <= last);
+        payment.started_at() >= period.from && settled.is_some_and(|at| at <= period.to);
     let has_paid = attempt.class == Some(Class::Valid) && attempt.method.moves_money();
     (is_within && has_paid).then(|| {
         let detail = format!("{ours} is {class}, and the statement has no rupee of it");
@@ -280,7 +319,7 @@ fn about(rupee: &Rupee, rule: Rule, detail: String) -> Found {
     Found {
         validation: reference.map(|reference| reference.validation),
         number: reference.map(|reference| reference.number),
-        since: Some(rupee.at),
+        since: Some(rupee.at.from),
         ..Found::new(rule, detail)
     }
 }
@@ -297,7 +336,7 @@ mod tests {
                 line: 2,
                 reference: "kh_01".to_owned(),
                 is_negative: *amount < 0,
-                at: DateTime::UNIX_EPOCH,
+                at: Span::moment(DateTime::UNIX_EPOCH),
             });
         }
         let of_reference = rupees.explain("kh_01").unwrap();
@@ -339,7 +378,7 @@ mod tests {
             line: 3,
             reference: "kh_02".to_owned(),
             is_negative: true,
-            at: DateTime::UNIX_EPOCH,
+            at: Span::moment(DateTime::UNIX_EPOCH),
         });
         assert_eq!(rupees.explain("kh_01").map(OfReference::kept), Some(1));
         assert_eq!(rupees.explain("kh_02").map(OfReference::kept), Some(1));

@@ -87,12 +87,13 @@ async fn demo() -> anyhow::Result<bool> {
     let api = Api::new(&setting("KHATA_API_URL")?, &setting("KHATA_API_KEY")?)?;
     let traces = Traces::new(&setting("KHATA_TRACES_URL")?);
     let folder = setting("KHATA_LOCAL_DIR")?;
-    // A new customer each time: the API returns a customer's existing accounts without another validation.
+    // New customers each time: the API returns a customer's existing accounts without another validation.
     let customer = format!("demo_{}", chrono::Utc::now().format("%Y%m%d_%H%M%S"));
     let samples = samples();
     println!(
-        "\nPosting {} accounts of customer {customer} to Khata, as a merchant's backend does.",
-        samples.len()
+        "\nPosting {} accounts to Khata, as a merchant's backend does, each of a customer of its own: {customer}_0 to {customer}_{}.",
+        samples.len(),
+        samples.len().saturating_sub(1)
     );
     println!(
         "Khata stores them at once, and validates them through Postgres, RabbitMQ and the merchant's gateways:\n"

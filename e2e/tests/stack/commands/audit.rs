@@ -165,7 +165,7 @@ fn the_log_is_listed(stack: &TestStack) -> Result<()> {
             3,
         ),
         (&["--until", "2026-01-01 IST"], 0),
-        (&["--action", "merch"], 0),
+        (&["--by", "nobody"], 0),
     ] {
         let listed = list(options)?;
         assert_eq!(
@@ -174,6 +174,11 @@ fn the_log_is_listed(stack: &TestStack) -> Result<()> {
             "{options:?}: {listed}"
         );
     }
+    // A word that is no action, and an empty list, do not read as if nothing had changed.
+    let wrong = ["audit", "list", "--action", "merch"];
+    assert_fails(&stack, &wrong, 2, "merchant.set, ")?;
+    let page = stack.command(&["audit", "list", "--by", "nobody"])?;
+    assert_eq!(page.trim(), "No change by exactly \"nobody\".");
     let page = stack.command(&[
         "audit",
         "list",

@@ -1,5 +1,4 @@
-//! `khata doctor`: finds each kind of bad row by its rule, and nothing in a sound database; compares statements. And the validations
-//! that were set aside.
+//! `khata doctor`: finds each kind of bad row by its rule, and nothing in a sound database. And the validations that were set aside.
 
 use anyhow::{Context, Result};
 use khata_e2e::client::text;
@@ -14,7 +13,7 @@ const NAME: &str = "Zebulon Quixote";
 const REFERENCE: &str = "cust-zq-4713";
 
 /// Runs `khata doctor` with these options. Returns the exit code and the document.
-fn doctor(stack: &TestStack, options: &[&str]) -> Result<(Option<i32>, Value)> {
+pub(super) fn doctor(stack: &TestStack, options: &[&str]) -> Result<(Option<i32>, Value)> {
     let ran = stack.try_command(&[&["doctor", "--json"][..], options].concat())?;
     for quiet in [NUMBER, "Zebulon", "Quixote", REFERENCE] {
         assert!(!ran.stdout.contains(quiet), "{quiet}: {ran:?}");
@@ -24,7 +23,7 @@ fn doctor(stack: &TestStack, options: &[&str]) -> Result<(Option<i32>, Value)> {
 }
 
 /// The rules that have findings, with their numbers of findings.
-fn rules(document: &Value) -> Vec<(&str, u64)> {
+pub(super) fn rules(document: &Value) -> Vec<(&str, u64)> {
     let rules = document["rules"].as_array().unwrap().iter();
     rules
         .map(|rule| (text(rule, "/rule"), rule["count"].as_u64().unwrap()))
@@ -63,7 +62,7 @@ async fn finds(stack: &TestStack, rule: &str, change: &str, undo: &str) -> Resul
 }
 
 /// A stack without a worker, with one ACTIVE account and one that waits until tomorrow. Returns the id of the first one.
-async fn stack_with_accounts() -> Result<(TestStack, String)> {
+pub(super) async fn stack_with_accounts() -> Result<(TestStack, String)> {
     let mut stack = TestStack::start(Setup::default()).await?;
     let form = named(NUMBER, "AABF0008032", NAME);
     let created = stack.api.create(REFERENCE, &form).await?.account()?;
@@ -338,113 +337,4 @@ async fn a_validation_that_was_set_aside_is_listed_and_retried() -> Result<()> {
         "{log:?}"
     );
     Ok(())
-}
-
-#[tokio::test]
-async fn a_gateways_statement_is_compared_with_the_attempts() -> Result<()> {
-    let (stack, _) = stack_with_accounts().await?;
-    let of_attempt = |column: &str| {
-        let value = format!("select {column} from validation_attempts");
-        Ok::<_, anyhow::Error>(stack.database.texts(&value)?.remove(0))
-    };
-    let ours = of_attempt("reference")?;
-    let theirs = of_attempt("gateway_reference")?;
-    let at = |shift: &str| {
-        of_attempt(&format!(
-            "to_char((started_at + interval '{shift}') at time zone interval '5 h 30 min', 'YYYY-MM-DD HH24:MI:SS')"
-        ))
-    };
-    let (before, after) = (at("-1 h")?, at("1 h")?);
-    let listed = document_of(&stack, &["gateway", "list", "--merchant", "e2e"])?;
-    let accounts = listed["gateway_accounts"].as_array().unwrap().clone();
-    let id_of = |gateway: &str| {
-        let account = accounts.iter().find(|one| one["gateway"] == gateway);
-        text(account.unwrap(), "/id").to_owned()
-    };
-    let (cashfree, other) = (id_of("CASHFREE"), id_of("DUMMY"));
-    // The second attempt of the validation, which was not made.
-    let unknown = ours.replace("_01", "_02");
-    let compare = |gateway: &str, lines: &[(&str, &str, &str)], options: &[&str]| {
-        let rows = lines
-            .iter()
-            .map(|(reference, amount, time)| format!("{reference},{amount},{time}\n"));
-        let statement = format!("User ID,Amount,Added On\n{}", rows.collect::<String>());
-        let file = stack.write_file("statement.csv", &statement)?;
-        let named = ["--statement", &file, "--gateway", gateway];
-        doctor(&stack, &[&named[..], options].concat())
-    };
-    let own = (ours.as_str(), "1.00", before.as_str());
-    let end = (theirs.as_str(), "1", after.as_str());
-    for (lines, found) in [
-        (vec![own], vec![]),
-        // By the gateway's id, beside other payments.
-        (vec![end, ("payroll", "25,000.00", &before)], vec![]),
-        (
-            vec![own, (&unknown, "1.00", &after)],
-            vec![("rupee-without-attempt", 1)],
-        ),
-        (
-            vec![own, (&ours, "1.00", &after)],
-            vec![("rupees-of-one-reference", 1)],
-        ),
-        // Reversed, in either order of the rows and with either sign of payments.
-        (vec![own, (&ours, "-1.00", &after)], vec![]),
-        (vec![(&ours, "-1", &before), (&ours, "1", &after)], vec![]),
-        (
-            vec![own, (&ours, "1", &after), (&ours, "-1", &after)],
-            vec![],
-        ),
-        (
-            vec![own, (&unknown, "1", &after), (&unknown, "-1", &after)],
-            vec![("rupee-without-attempt", 1)],
-        ),
-        (
-            vec![(&unknown, "1", &before), ("theirs-2", "-1", &after)],
-            vec![("attempt-without-rupee", 1), ("rupee-without-attempt", 2)],
-        ),
-    ] {
-        let (code, document) = compare(&cashfree, &lines, &[])?;
-        let expected = Some(i32::from(!found.is_empty()));
-        assert_eq!(
-            (code, rules(&document)),
-            (expected, found),
-            "{lines:?}: {document}"
-        );
-    }
-    let (_, document) = compare(&cashfree, &[own, (&unknown, "1", &after)], &[])?;
-    let finding = &document["rules"][0]["findings"][0];
-    let says = format!("line 3: {unknown}: no attempt has it");
-    assert_eq!(text(finding, "/detail"), says, "{document}");
-    // The statement of another gateway account of the merchant.
-    let columns = ["--reference-column", "userid", "--time-column", "ADDED ON"];
-    let (code, document) = compare(&other, &[own], &columns)?;
-    assert_eq!(
-        (code, rules(&document)),
-        (Some(1), vec![("rupee-without-attempt", 1)])
-    );
-    let detail = text(&document["rules"][0]["findings"][0], "/detail");
-    assert!(
-        detail.ends_with(&format!("its attempt is at gateway account {cashfree}")),
-        "{detail}"
-    );
-
-    let unpaid = "update validation_attempts set class = 'MISCONFIGURED'";
-    stack.database.execute(unpaid)?;
-    let late = (ours.as_str(), "1.00", after.as_str());
-    let (_, document) = compare(&cashfree, &[late], &[])?;
-    assert_eq!(rules(&document), [("rupee-of-unpaid-attempt", 1)]);
-    // The rupee of a call that failed came back.
-    let back = (ours.as_str(), "-1.00", after.as_str());
-    let (code, document) = compare(&cashfree, &[late, back], &[])?;
-    assert_eq!((code, rules(&document)), (Some(0), vec![]), "{document}");
-    assert_eq!(document["read"]["rupees_of_the_statement"], 1, "{document}");
-    let notes = document["notes"].to_string();
-    assert!(notes.contains("the same reference reversed: 1."), "{notes}");
-
-    let file = stack.write_file("bad.csv", "User ID,Amount,Added On\nkh,1.00,yesterday\n")?;
-    let named = ["doctor", "--statement", &file, "--gateway", &cashfree];
-    assert_fails(&stack, &named, 2, "line 2")?;
-    let wrong = [&named[..], &["--amount-column", "rupees"]].concat();
-    assert_fails(&stack, &wrong, 2, "User ID, Amount, Added On")?;
-    assert_fails(&stack, &named[..3], 2, "--gateway")
 }

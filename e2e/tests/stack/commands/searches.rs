@@ -45,10 +45,12 @@ async fn accounts_are_found_by_what_others_know_of_them() -> Result<()> {
     let shown = document_of(&stack, &["account", "show", id])?;
     let reference = text(&shown, "/validations/0/attempts/0/gateway_reference");
 
+    let customer = text(&created, "/customer_id");
     let of_e2e = ["--merchant", "e2e"];
     let both = vec![upi.to_owned(), id.to_owned()];
     for (options, found) in [
         (["--customer", REFERENCE], both.clone()),
+        (["--customer", customer], both.clone()),
         (["--vpa", "ZEBULON.quixote77@OKPSP"], vec![upi.to_owned()]),
     ] {
         for merchant in [&of_e2e[..], &[]] {
@@ -86,6 +88,13 @@ async fn accounts_are_found_by_what_others_know_of_them() -> Result<()> {
     );
     let (found, _) = find(&stack, &["--gateway-reference", reference])?;
     assert!(found.is_empty(), "of any merchant: by index only");
+    let page = stack.command(&["account", "find", "--gateway-reference", reference])?;
+    assert!(
+        page.contains("With --merchant the command also reads"),
+        "{page}"
+    );
+    let page = stack.command(&["account", "find", "--customer", "nobody"])?;
+    assert!(page.contains("Only live accounts are searched"), "{page}");
     // A gateway whose webhooks name its own id: the index has it.
     stack.database.execute(
         "insert into gateway_references (merchant_id, gateway_account_id, gateway_reference, validation_id, number)
@@ -100,6 +109,7 @@ async fn accounts_are_found_by_what_others_know_of_them() -> Result<()> {
         (&["--last-four", "81", "--merchant", "e2e"], 1, "last four"),
         (&["--vpa", "nobody"], 1, "must be a UPI address"),
         (&["--customer", " "], 1, "is empty"),
+        (&["--customer", "a b"], 1, "cst_"),
         (
             &["--customer", "a", "--utr", "b", "--merchant", "e2e"],
             2,
@@ -114,6 +124,64 @@ async fn accounts_are_found_by_what_others_know_of_them() -> Result<()> {
             says,
         )?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_utr_of_a_reused_result_finds_the_account_that_was_paid_first() -> Result<()> {
+    let stack = TestStack::start(Setup::default()).await?;
+    let reuse = [
+        "merchant",
+        "set",
+        "--merchant",
+        "e2e",
+        "--reuse-results",
+        "1h",
+    ];
+    stack.command(&reuse)?;
+    let mut accounts = Vec::new();
+    for customer in ["paid", "reuses", "reuses_too"] {
+        let form = named(NUMBER, "AABF0008032", NAME);
+        let created = stack.api.create(customer, &form).await?.account()?;
+        let id = text(&created, "/id");
+        accounts.push(
+            stack
+                .api
+                .wait_for(customer, id, &["ACTIVE"], TIMEOUT)
+                .await?,
+        );
+    }
+    let paid = text(&accounts[0], "/id");
+    let utr = text(&accounts[0], "/validation/utr");
+    assert_eq!(text(&accounts[2], "/validation/utr"), utr);
+    let find = ["account", "find", "--utr", utr, "--merchant", "e2e"];
+    let document = document_of(&stack, &find)?;
+    let found = document["accounts"].as_array().unwrap();
+    assert_eq!(
+        (found.len(), text(&found[0], "/id")),
+        (3, paid),
+        "{document}"
+    );
+    assert!(found[0]["reused_from"].is_null(), "{document}");
+    let from = text(&accounts[0], "/validation/id");
+    for reuses in &found[1..] {
+        assert_eq!(text(reuses, "/reused_from"), from, "{document}");
+    }
+    let page = stack.command(&find)?;
+    let says = format!("reuses the result of {from}: no rupee was paid to it.");
+    assert_eq!(page.matches(&says).count(), 2, "{page}");
+
+    // The validation that was paid is older than those that are read.
+    let paid_at = "select to_char(completed_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') from validations order by id limit 1";
+    let since = stack.database.texts(paid_at)?.remove(0);
+    let document = document_of(&stack, &[&find[..], &["--since", &since]].concat())?;
+    assert_eq!(document["searched"]["rows"], 2, "{document}");
+    let found = document["accounts"].as_array().unwrap();
+    assert_eq!(
+        (found.len(), text(&found[0], "/id")),
+        (3, paid),
+        "{document}"
+    );
     Ok(())
 }
 
@@ -212,9 +280,10 @@ async fn all_validations_that_wait_for_a_gateway_are_retried() -> Result<()> {
                 "--dry-run",
                 "banh_01k82u7s7aeqraoh1tia1a3hc8",
             ],
-            2,
-            "--all",
+            1,
+            "no merchant has account",
         ),
+        (&[&all[..], &["--yes"]].concat(), 2, "--yes"),
         (
             &[&all[..], &["--gateway", "PAYU"]].concat(),
             1,

@@ -41,10 +41,20 @@ khata_domain::words! {
         RupeeWithoutAttempt = "rupee-without-attempt",
         /// A gateway's statement has a rupee of an attempt that cannot have paid by its result.
         RupeeOfUnpaidAttempt = "rupee-of-unpaid-attempt",
+        /// A gateway's statement has a rupee that no row reversed, of an attempt that did not end VALID. No rule is broken: gateways may
+        /// keep the rupee, or reverse it later.
+        RupeeKept = "rupee-kept",
         /// A gateway's statement has several rupees under one reference.
         RupeesOfOneReference = "rupees-of-one-reference",
         /// A gateway's statement has no rupee of an attempt that paid.
         AttemptWithoutRupee = "attempt-without-rupee",
+    }
+}
+
+impl Rule {
+    /// Whether a row of this kind is worth knowing, and breaks nothing.
+    pub fn is_information(self) -> bool {
+        self == Self::RupeeKept
     }
 }
 

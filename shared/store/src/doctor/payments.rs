@@ -71,23 +71,22 @@ pub fn payments(
     .load(connection)
 }
 
-/// Finds which of these attempts exist, at any gateway account of the merchant, and where.
+/// Finds which of these attempts exist, at any gateway account of any merchant, and where: a rupee may be in the wrong statement.
 pub fn attempts_by_reference(
     connection: &mut PgConnection,
-    merchant: MerchantId,
     references: &[AttemptReference],
-) -> QueryResult<Vec<(ValidationId, i16, GatewayAccountId)>> {
+) -> QueryResult<Vec<(ValidationId, i16, GatewayAccountId, String)>> {
     statement(
-        "select t.validation_id, t.number, t.gateway_account_id from $1 as wanted
+        "select t.validation_id, t.number, t.gateway_account_id, m.name from $1 as wanted
+         cross join merchants m
          cross join lateral (
             select validation_id, number, gateway_account_id from validation_attempts
-            where merchant_id = $2 and validation_id = wanted.validation_id and number = wanted.number limit 1
+            where merchant_id = m.id and validation_id = wanted.validation_id and number = wanted.number limit 1
          ) t",
     )
     .rows(rows!(references, reference => {
         validation_id = reference.validation,
         number = reference.number,
     }))
-    .bind(merchant)
     .tuples(connection)
 }

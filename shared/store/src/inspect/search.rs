@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use khata_domain::ids::first_at;
+use khata_domain::ids::{CustomerRef, first_at};
 use khata_domain::{AccountId, MerchantId, ValidationId};
 
 use super::{Account, select_account};
@@ -20,30 +20,35 @@ pub struct Reach {
     pub rows: i64,
 }
 
-/// Finds the live accounts of the customer with this reference, of one merchant or of any: two lookups by index for each merchant.
+/// Finds the live accounts of this customer, of one merchant or of any: two lookups by index for each merchant.
 pub fn by_customer(
     connection: &mut PgConnection,
     merchant: Option<MerchantId>,
-    reference: &str,
+    customer: &CustomerRef,
     limit: i64,
 ) -> QueryResult<Vec<Account>> {
-    statement(format!(
-        "{} from merchants m
-         cross join lateral (
-            select id from customers where merchant_id = m.id and object_reference_id = $1 limit 1
-         ) c
-         cross join lateral (
-            select * from customer_accounts
-            where merchant_id = m.id and customer_id = c.id and deleted_at is null order by id desc limit $2
-         ) a
-         where $3 is null or m.id = $3
-         order by a.id desc limit $2",
-        select_account()
-    ))
-    .bind(reference)
-    .bind(limit)
-    .bind(merchant)
-    .load(connection)
+    let of = |column: &str| {
+        format!(
+            "{} from merchants m
+             cross join lateral (
+                select id from customers where merchant_id = m.id and {column} = $1 limit 1
+             ) c
+             cross join lateral (
+                select * from customer_accounts
+                where merchant_id = m.id and customer_id = c.id and deleted_at is null order by id desc limit $2
+             ) a
+             where $3 is null or m.id = $3
+             order by a.id desc limit $2",
+            select_account()
+        )
+    };
+    let found = match customer {
+        CustomerRef::Id(id) => statement(of("id")).bind(*id),
+        CustomerRef::Reference(reference) => {
+            statement(of("object_reference_id")).bind(reference.expose())
+        }
+    };
+    found.bind(limit).bind(merchant).load(connection)
 }
 
 /// Finds the accounts with these details in any spelling, deleted ones too. The fingerprint of the same details differs by merchant.
@@ -156,8 +161,13 @@ pub fn by_newest_attempts(
     .tuple(connection)
 }
 
-/// A validation with its account and its encrypted result.
-pub type SealedResult = (ValidationId, AccountId, Option<Vec<u8>>);
+/// A validation with its account, its encrypted result, and the validation whose result it reuses.
+pub type SealedResult = (
+    ValidationId,
+    AccountId,
+    Option<Vec<u8>>,
+    Option<ValidationId>,
+);
 
 /// Reads the encrypted results of the validations before one, the newest first: at most `limit` rows, also those without a result.
 pub fn results(
@@ -168,7 +178,7 @@ pub fn results(
     limit: i64,
 ) -> QueryResult<Vec<SealedResult>> {
     statement(
-        "select id, account_id, sealed_result from validations
+        "select id, account_id, sealed_result, reused_from from validations
          where merchant_id = $1 and id >= $2 and id < $3 order by id desc limit $4",
     )
     .key(merchant, first_at(since))
