@@ -70,13 +70,10 @@ impl History {
     /// Returns our references of the attempts that may have paid a rupee, each with its gateway account, in order. Those of an open
     /// validation may still pay.
     pub(super) fn may_have_paid(&self) -> Vec<String> {
-        let paid = self.attempts.iter().filter(|attempt| {
-            let attempt = khata_domain::attempt::Attempt::from((***attempt).clone());
-            match attempt.state {
-                AttemptState::Settled => attempt.may_have_paid(),
-                _ => attempt.method.moves_money() && !attempt.is_not_received(),
-            }
-        });
+        let paid = self
+            .attempts
+            .iter()
+            .filter(|attempt| khata_domain::attempt::Attempt::from((***attempt).clone()).may_pay());
         paid.map(|attempt| {
             let gateway = self.gateways.name(attempt.gateway_account);
             format!("{} at {gateway}", attempt.reference)

@@ -12,7 +12,7 @@ use super::column::row;
 use super::doctor::Page;
 use super::merchants::Merchant;
 use super::statement::statement;
-use super::validations::{ATTEMPT_COLUMNS, Attempt};
+use super::validations::{ATTEMPT_COLUMNS, Attempt, MAY_PAY};
 
 /// By which the clocks of processes, Postgres and a gateway may differ.
 pub const CLOCK_DIFFERENCE: TimeDelta = TimeDelta::hours(1);
@@ -67,7 +67,7 @@ pub fn possible_double_drops(
             select reference_id from gateway_accounts where merchant_id = t.merchant_id and id = t.gateway_account_id limit 1
          ) g on true
          where t.merchant_id = $1 and t.validation_id >= $2 and t.validation_id < $3
-           and t.possible_double_drop and t.started_at >= $4 and t.started_at < $5
+           and t.possible_double_drop and {MAY_PAY} and t.started_at >= $4 and t.started_at < $5
          order by t.validation_id desc, t.number desc"
     ))
     .key(merchant, page.from)
@@ -124,11 +124,10 @@ impl AttemptsOfDay {
             started_at: DateTime::UNIX_EPOCH,
             sent_at: DateTime::UNIX_EPOCH,
         };
-        let is_open = self.state != AttemptState::Settled;
-        let may_pay = is_open && self.method.moves_money() && !attempt.is_not_received();
-        if self.method.moves_money() && !is_open && self.class == Some(Class::Valid) {
+        let is_settled = self.state == AttemptState::Settled;
+        if self.method.moves_money() && is_settled && self.class == Some(Class::Valid) {
             Cost::Rupee
-        } else if may_pay || !is_open && attempt.may_have_paid() {
+        } else if attempt.may_pay() {
             Cost::PossibleRupee
         } else {
             Cost::NoRupee
