@@ -30,6 +30,7 @@ mod keyring_transit;
 mod kills;
 mod limits;
 mod load;
+mod managed_postgres;
 mod openapi;
 mod postgres;
 mod previous_release;
