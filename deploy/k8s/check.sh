@@ -86,12 +86,23 @@ images:
   - { name: khata-worker, newName: registry.example.com/khata/khata-worker, newTag: "$version" }
 replicas: [{ name: khata-worker, count: 2 }]
 KUSTOMIZATION
-render_lines managed-gateway <<KUSTOMIZATION
+render_lines base-ingress-nginx <<KUSTOMIZATION
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: khata
+resources: [$k8s/base]
+components: [$k8s/components/ingress-nginx]
+images:
+  - { name: khata-api, newName: registry.example.com/khata/khata-api, newTag: "$version" }
+  - { name: khata-worker, newName: registry.example.com/khata/khata-worker, newTag: "$version" }
+replicas: [{ name: khata-worker, count: 2 }]
+KUSTOMIZATION
+render_lines managed-argo-cd <<KUSTOMIZATION
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: khata
 resources: [$k8s/overlays/managed]
-components: [$k8s/components/gateway-api, $k8s/components/argo-cd]
+components: [$k8s/components/argo-cd]
 KUSTOMIZATION
 render_lines production-argo-cd <<KUSTOMIZATION
 apiVersion: kustomize.config.k8s.io/v1beta1
@@ -103,8 +114,9 @@ KUSTOMIZATION
 
 chart=deploy/helm/khata
 render_chart base checks/base.yaml
+render_chart base-ingress-nginx checks/base.yaml checks/ingress-nginx.yaml
 render_chart managed values-managed.yaml
-render_chart managed-gateway values-managed.yaml checks/managed-gateway.yaml
+render_chart managed-argo-cd values-managed.yaml
 python deploy/checks/chart.py "$rendered"
 rejected "'replicsa' not allowed" --set api.replicsa=3
 rejected "at '/image/registry'" --set image.registry=
@@ -113,6 +125,7 @@ rejected "host is empty" --set host=
 rejected "monitoring.runbookUrl is empty" --set monitoring.enabled=true,monitoring.runbookUrl=
 rejected "database.host is empty" --set externalSecrets.enabled=true
 rejected "networkPolicy.postgres is empty" --set-json 'networkPolicy.postgres=[]'
+rejected "networkPolicy.callers is empty" --set-json 'networkPolicy.callers=[]'
 # As it is published: with the contents of the links, and without the inputs of these checks.
 helm_without_links package "$chart" --destination "$rendered" >/dev/null
 packaged=$(tar --list --gzip --file "$rendered/khata-$version.tgz")
