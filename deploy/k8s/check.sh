@@ -104,6 +104,13 @@ namespace: khata
 resources: [$k8s/overlays/managed]
 components: [$k8s/components/argo-cd]
 KUSTOMIZATION
+render_lines managed-vault-agent <<KUSTOMIZATION
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: khata
+resources: [$k8s/overlays/managed]
+components: [$k8s/components/vault-agent]
+KUSTOMIZATION
 render_lines production-argo-cd <<KUSTOMIZATION
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -117,6 +124,7 @@ render_chart base checks/base.yaml
 render_chart base-ingress-nginx checks/base.yaml checks/ingress-nginx.yaml
 render_chart managed values-managed.yaml
 render_chart managed-argo-cd values-managed.yaml
+render_chart managed-vault-agent values-managed.yaml checks/vault-agent.yaml
 python deploy/checks/chart.py "$rendered"
 rejected "'replicsa' not allowed" --set api.replicsa=3
 rejected "at '/image/registry'" --set image.registry=
