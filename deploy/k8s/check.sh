@@ -65,6 +65,15 @@ rejected() {
     rm "$rendered/helm.log"
 }
 
+# warned TEXT VALUES… : the chart must warn after an installation with these values, and not without them.
+warned() {
+    local install=(install khata "$chart" --dry-run=client --namespace khata --values "$chart/values-managed.yaml") without with
+    without=$(helm_without_links "${install[@]}")
+    with=$(helm_without_links "${install[@]}" "${@:2}")
+    [[ $without != *"$1"* ]] || fail "the chart warns without a reason: $1"
+    [[ $with == *"$1"* ]] || fail "the chart does not warn of ${*:2}: $1"
+}
+
 # Prometheus and its operator must have the same rules.
 deploy/k8s/rules.sh --check
 
@@ -134,6 +143,9 @@ rejected "monitoring.runbookUrl is empty" --set monitoring.enabled=true,monitori
 rejected "database.host is empty" --set externalSecrets.enabled=true
 rejected "networkPolicy.postgres is empty" --set-json 'networkPolicy.postgres=[]'
 rejected "networkPolicy.callers is empty" --set-json 'networkPolicy.callers=[]'
+rejected "at '/settings/KHATA_LISTEN'" --set settings.KHATA_LISTEN=127.0.0.1:8080
+rejected "settings.KHATA_DATABASE_URL is a secret" --set settings.KHATA_DATABASE_URL=postgres://h/d
+warned "database.caConfigMap is empty" --set database.caConfigMap=
 # As it is published: with the contents of the links, and without the inputs of these checks.
 helm_without_links package "$chart" --destination "$rendered" >/dev/null
 packaged=$(tar --list --gzip --file "$rendered/khata-$version.tgz")
