@@ -113,6 +113,11 @@ namespace: khata
 resources: [$k8s/overlays/managed]
 components: [$k8s/components/argo-cd]
 KUSTOMIZATION
+render_lines managed-psql <<KUSTOMIZATION
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [$k8s/overlays/managed, $k8s/psql]
+KUSTOMIZATION
 render_lines managed-vault-agent <<KUSTOMIZATION
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
