@@ -204,3 +204,14 @@ async fn keep_counts(
         let _ = tokio::time::timeout(COUNT_INTERVAL, stopped.raised()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_about_deployment_has_the_number_of_connections() {
+        let page = include_str!("../../docs/deployment.md");
+        assert!(page.contains(&format!("\n| api | {CONNECTIONS} |\n")));
+    }
+}

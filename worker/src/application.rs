@@ -309,6 +309,12 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_page_about_deployment_has_the_number_of_connections() {
+        let page = include_str!("../../docs/deployment.md");
+        assert!(page.contains(&format!("\n| worker | {CONNECTIONS} |\n")));
+    }
+
     fn default_drain() -> Duration {
         let command = crate::Call::command();
         let mut arguments = command.get_arguments();
