@@ -10,10 +10,10 @@ use khata_e2e::{Setup, TestStack, as_role, texts};
 
 use crate::runbook;
 
-/// The role of deploy/local that stands for the master user.
+/// The role of deploy/local with the rights of a master user.
 const MASTER: &str = "khata_master";
 
-/// What the SQL creates, under other names than the server has already.
+/// The database and roles that the SQL creates, under other names than the server has already.
 struct Created {
     prefix: String,
     master: String,

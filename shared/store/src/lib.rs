@@ -29,6 +29,7 @@ pub mod retry;
 pub mod rights;
 pub mod rotation;
 pub mod schema;
+pub mod service_check;
 mod statement;
 pub mod validations;
 mod watchdog;
