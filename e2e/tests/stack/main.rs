@@ -41,6 +41,7 @@ mod requests;
 mod restore;
 mod result_reuse;
 mod runbook;
+mod settings;
 mod tenants;
 mod trace_sampling;
 mod trace_viewer;

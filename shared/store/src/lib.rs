@@ -8,6 +8,7 @@ mod budget;
 mod column;
 pub mod customers;
 pub mod database_metrics;
+mod database_url;
 pub mod doctor;
 pub mod encryption_counts;
 pub mod events;
@@ -35,6 +36,7 @@ pub mod validations;
 mod watchdog;
 pub mod webhooks;
 
+pub use database_url::check as check_database_url;
 pub use migrate::{MigrateError, Migrated, migrate, migrate_by, pending_migrations};
 pub use pool::{
     DatabaseSettings, Pool, PooledConnection, connect, connections, database_time, open,
