@@ -1,7 +1,6 @@
 //! The API server: built from settings, run until stopped.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -13,7 +12,10 @@ use khata_config::shutdown::{self, Shutdown, Trigger};
 use khata_config::write_port_file;
 use khata_queue::{DeliverySignalPublisher, WakeupPublisher};
 use khata_store as store;
+use khata_store::Pool;
 use khata_store::encryption_counts::EncryptionCounter;
+use khata_store::rights::Service;
+use khata_store::service_check::ServiceCheck;
 use tracing::info;
 
 use crate::account_urls::AccountUrls;
@@ -46,6 +48,8 @@ pub struct Application {
     port: u16,
     metrics_server: Option<Server>,
     background: Background,
+    service_check: Arc<ServiceCheck>,
+    pool: Pool,
 }
 
 /// Threads and tasks that end after the server, once the last handle on each is dropped.
@@ -63,8 +67,9 @@ struct Background {
 impl Application {
     /// Reads the keyring, binds the ports and starts the threads. Postgres and RabbitMQ may be away.
     pub fn build(settings: &ServeSettings) -> anyhow::Result<Self> {
-        let (state, background) = start_parts(settings)?;
+        let (state, background, pool) = start_parts(settings)?;
         let metrics = Arc::clone(&state.metrics);
+        let service_check = Arc::clone(&state.service_check);
         let shared = web::Data::from(Arc::clone(&metrics));
         let state = Arc::new(state);
         // The server holds the state until it has stopped.
@@ -77,6 +82,8 @@ impl Application {
             port,
             metrics_server,
             background,
+            service_check,
+            pool,
         })
     }
 
@@ -85,7 +92,8 @@ impl Application {
         self.port
     }
 
-    /// Serves until the signal; then accepts no new connection, finishes open requests and returns.
+    /// Serves until the signal; then accepts no new connection, finishes open requests and returns. Returns an error as soon as the
+    /// database shows that the keyring is wrong.
     pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
         info!(port = self.port, "khata-api is up");
         let handle = self.server.handle();
@@ -99,7 +107,11 @@ impl Application {
         });
         let start = |server: Server| (server.handle(), tokio::spawn(server));
         let metrics = self.metrics_server.map(start);
-        self.server.await?;
+        let mut server = self.server;
+        tokio::select! {
+            served = &mut server => served?,
+            Err(wrong) = self.service_check.wait(&self.pool) => return Err(wrong.into()),
+        }
         // The server held the last handles: each thread and task ends once its remaining work is done.
         let [light, heavy] = self.background.creates;
         tokio::join!(
@@ -121,7 +133,7 @@ impl Application {
     }
 }
 
-fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> {
+fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background, Pool)> {
     let sandbox_mode = settings.sandbox.sandbox_mode;
     let keyring = Arc::new(settings.keyring.load(sandbox_mode)?);
     let pool = store::open(&settings.database.database_url, "khata-api", CONNECTIONS);
@@ -134,7 +146,7 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
     let (creates, creates_threads) = Creates::start(&pool, &metrics)?;
     let (outcomes, outcomes_thread) = Outcomes::start(pool.clone(), metrics.waiters.clone())?;
     let http = khata_gateways::client().context("cannot create the HTTP client")?;
-    let database = Database::new(pool, QUERY_CONNECTIONS);
+    let database = Database::new(pool.clone(), QUERY_CONNECTIONS);
     let counter = EncryptionCounter::new(Arc::clone(&keyring));
     let (stop, stopped) = shutdown::channel();
     let compared = Arc::clone(&metrics);
@@ -155,7 +167,7 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
         webhook_keys: RecentRows::new(),
         metrics,
         sandbox_mode,
-        schema_is_current: AtomicBool::new(false),
+        service_check: Arc::new(ServiceCheck::new(Service::Api, Arc::clone(&keyring))),
         keyring,
     };
     let background = Background {
@@ -167,7 +179,7 @@ fn start_parts(settings: &ServeSettings) -> anyhow::Result<(State, Background)> 
         encryptions,
         stop,
     };
-    Ok((state, background))
+    Ok((state, background, pool))
 }
 
 /// Stores the number of encryptions and compares the clock with Postgres's, again and again, and once more at the end. A failure
@@ -202,5 +214,16 @@ async fn keep_counts(
             return;
         }
         let _ = tokio::time::timeout(COUNT_INTERVAL, stopped.raised()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_about_deployment_has_the_number_of_connections() {
+        let page = include_str!("../../docs/deployment.md");
+        assert!(page.contains(&format!("\n| api | {CONNECTIONS} |\n")));
     }
 }

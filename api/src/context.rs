@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
@@ -19,6 +18,7 @@ use khata_domain::{AccountId, AccountKind, KeyId, MerchantId, ValidationKey};
 use khata_queue::{DeliverySignalPublisher, Wakeup, WakeupPublisher};
 use khata_store::audit::Actor;
 use khata_store::merchants::Merchant;
+use khata_store::service_check::ServiceCheck;
 use khata_store::webhooks::AccountUrl;
 use khata_webhooks::EndpointUrl;
 use serde_json::{Map, Value};
@@ -60,8 +60,8 @@ pub(crate) struct State {
     pub(crate) webhook_keys: RecentRows<EndpointId, Option<web::Bytes>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sandbox_mode: bool,
-    /// Set once the database has every migration of this version.
-    pub(crate) schema_is_current: AtomicBool,
+    /// Schema, rights and keyring, which must be right before the API is ready.
+    pub(crate) service_check: Arc<ServiceCheck>,
 }
 
 /// An authenticated request within its limit.

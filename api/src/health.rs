@@ -1,13 +1,11 @@
 //! Health for orchestrators, and the running version. `/health/live` succeeds while the process serves, `/health/ready` while it
 //! can store. RabbitMQ is reported but does not decide: without it accounts are stored and validated later.
 
-use std::sync::Weak;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix_web::{HttpResponse, Responder, web};
-use diesel::RunQueryDsl;
-use khata_store::pending_migrations;
+use khata_store::service_check::{Checked, UNKNOWN};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -38,6 +36,12 @@ struct Checks {
     postgres: &'static str,
     #[schema(example = "current")]
     schema: &'static str,
+    /// `missing` if the database role lacks rights that the API needs.
+    #[schema(example = "granted")]
+    rights: &'static str,
+    /// `right` once the keyring has decrypted stored values, or if there are none.
+    #[schema(example = "right")]
+    keyring: &'static str,
     #[schema(example = "up")]
     rabbitmq: &'static str,
     /// `stalled` while one commit of accounts has taken longer than 5 s.
@@ -82,34 +86,23 @@ pub(crate) async fn ready_apart(state: web::Data<Weak<State>>) -> HttpResponse {
 }
 
 async fn readiness(state: &State) -> HttpResponse {
-    let schema_was_current = state.schema_is_current.load(Ordering::Relaxed);
-    let pending = state
+    let check = Arc::clone(&state.service_check);
+    let checked = state
         .database
-        .read("check schema", move |connection| {
-            if schema_was_current {
-                diesel::sql_query("select 1").execute(connection)?;
-                return Ok(0);
-            }
-            pending_migrations(connection)
-        })
+        .read("check the service", move |connection| check.run(connection))
         .await;
-    let schema = match &pending {
-        Ok(0) => {
-            state.schema_is_current.store(true, Ordering::Relaxed);
-            "current"
-        }
-        Ok(_) => "behind: run `khata migrate`",
-        Err(_) => "unknown",
-    };
+    let [schema, rights, keyring] = checked.as_ref().map_or(UNKNOWN, Checked::words);
     let stalls = state.creates.is_committing_for(STALLED_COMMIT);
     let up = |up: bool| if up { "up" } else { "down" };
     let checks = Checks {
-        postgres: up(pending.is_ok()),
+        postgres: up(checked.is_ok()),
         schema,
+        rights,
+        keyring,
         rabbitmq: up(state.wakeup_publisher.is_connected()),
         creates: if stalls { "stalled" } else { "up" },
     };
-    let (mut response, status) = if matches!(pending, Ok(0)) && !stalls {
+    let (mut response, status) = if matches!(checked, Ok(Checked::Passed)) && !stalls {
         (HttpResponse::Ok(), "ready")
     } else {
         (HttpResponse::ServiceUnavailable(), "unavailable")

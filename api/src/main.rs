@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use khata_api::{Application, Cli, Command, ServeSettings};
-use khata_config::{healthcheck, print, shutdown};
+use khata_config::{arguments, healthcheck, print, shutdown, variables};
 use khata_telemetry as telemetry;
 
 #[global_allocator]
@@ -21,7 +21,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    match Cli::parse().command {
+    let cli = Cli::try_parse()
+        .unwrap_or_else(|error| arguments::name_variables(error, &Cli::command()).exit());
+    match cli.command {
         Command::Serve(settings) => serve(&settings)?,
         Command::Healthcheck { listen } => print(&format!("{}\n", healthcheck::check(&listen)?))?,
         Command::Openapi => print(&khata_api::openapi()?)?,
@@ -32,6 +34,7 @@ fn run() -> anyhow::Result<()> {
 fn serve(settings: &ServeSettings) -> anyhow::Result<()> {
     shutdown::run_service(async |shutdown| {
         let telemetry = telemetry::start(&settings.telemetry, "khata-api")?;
+        variables::warn_of_misspelt();
         let result = Application::build(settings)?
             .run_until_stopped(shutdown)
             .await;

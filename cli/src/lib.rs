@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
+use khata_config::arguments::name_variables;
 use khata_store::DatabaseSettings;
 use output::Fault;
 use serde_json::json;
@@ -116,7 +117,9 @@ enum Command {
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return wrong_arguments(&error),
+        Err(error) => {
+            return wrong_arguments(&name_variables(error, &Cli::command()));
+        }
     };
     let of_error = match cli.command {
         Command::Doctor(_) => ExitCode::from(2),

@@ -224,8 +224,13 @@ fn error(named: &Named, value: &str) -> Option<String> {
             argument.get_long(),
         ) {
             let flag = format!("--{long}");
+            let value = match long {
+                "database-url" => "postgres://h/d",
+                "amqp-url" => "amqp://h",
+                _ => "set",
+            };
             if !line.contains(&flag) {
-                line.extend([flag, "set".to_owned()]);
+                line.extend([flag, value.to_owned()]);
             }
         }
     }

@@ -16,7 +16,8 @@ CHART = Path("deploy/helm/khata/Chart.yaml")
 # Helm does not create the release's namespace by a template.
 ONLY_KUSTOMIZE = {"Namespace"}
 # The base leaves the servers to the overlays. The chart has none without them.
-ONLY_CHART = {"base": {"NetworkPolicy khata-reaches-postgres", "NetworkPolicy khata-reaches-rabbitmq"}}
+SERVERS = {"NetworkPolicy khata-reaches-postgres", "NetworkPolicy khata-reaches-rabbitmq"}
+ONLY_CHART = {"base": SERVERS, "base-ingress-nginx": SERVERS}
 # Each tool's own labels and annotations, on a resource. manifests.py checks the order that the hooks and waves give.
 METADATA = re.compile(r"app\.kubernetes\.io/(part-of|instance|managed-by)|helm\.sh/.*|argocd\.argoproj\.io/.*|checksum/settings")
 # kustomize names the settings by their content, so that a changed setting is a rollout; the chart has a checksum in the pods.

@@ -65,6 +65,15 @@ rejected() {
     rm "$rendered/helm.log"
 }
 
+# warned TEXT VALUES… : the chart must warn after an installation with these values, and not without them.
+warned() {
+    local install=(install khata "$chart" --dry-run=client --namespace khata --values "$chart/values-managed.yaml") without with
+    without=$(helm_without_links "${install[@]}")
+    with=$(helm_without_links "${install[@]}" "${@:2}")
+    [[ $without != *"$1"* ]] || fail "the chart warns without a reason: $1"
+    [[ $with == *"$1"* ]] || fail "the chart does not warn of ${*:2}: $1"
+}
+
 # Prometheus and its operator must have the same rules.
 deploy/k8s/rules.sh --check
 
@@ -86,12 +95,35 @@ images:
   - { name: khata-worker, newName: registry.example.com/khata/khata-worker, newTag: "$version" }
 replicas: [{ name: khata-worker, count: 2 }]
 KUSTOMIZATION
-render_lines managed-gateway <<KUSTOMIZATION
+render_lines base-ingress-nginx <<KUSTOMIZATION
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: khata
+resources: [$k8s/base]
+components: [$k8s/components/ingress-nginx]
+images:
+  - { name: khata-api, newName: registry.example.com/khata/khata-api, newTag: "$version" }
+  - { name: khata-worker, newName: registry.example.com/khata/khata-worker, newTag: "$version" }
+replicas: [{ name: khata-worker, count: 2 }]
+KUSTOMIZATION
+render_lines managed-argo-cd <<KUSTOMIZATION
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: khata
 resources: [$k8s/overlays/managed]
-components: [$k8s/components/gateway-api, $k8s/components/argo-cd]
+components: [$k8s/components/argo-cd]
+KUSTOMIZATION
+render_lines managed-psql <<KUSTOMIZATION
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [$k8s/overlays/managed, $k8s/psql]
+KUSTOMIZATION
+render_lines managed-vault-agent <<KUSTOMIZATION
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: khata
+resources: [$k8s/overlays/managed]
+components: [$k8s/components/vault-agent]
 KUSTOMIZATION
 render_lines production-argo-cd <<KUSTOMIZATION
 apiVersion: kustomize.config.k8s.io/v1beta1
@@ -103,8 +135,10 @@ KUSTOMIZATION
 
 chart=deploy/helm/khata
 render_chart base checks/base.yaml
+render_chart base-ingress-nginx checks/base.yaml checks/ingress-nginx.yaml
 render_chart managed values-managed.yaml
-render_chart managed-gateway values-managed.yaml checks/managed-gateway.yaml
+render_chart managed-argo-cd values-managed.yaml
+render_chart managed-vault-agent values-managed.yaml checks/vault-agent.yaml
 python deploy/checks/chart.py "$rendered"
 rejected "'replicsa' not allowed" --set api.replicsa=3
 rejected "at '/image/registry'" --set image.registry=
@@ -113,6 +147,10 @@ rejected "host is empty" --set host=
 rejected "monitoring.runbookUrl is empty" --set monitoring.enabled=true,monitoring.runbookUrl=
 rejected "database.host is empty" --set externalSecrets.enabled=true
 rejected "networkPolicy.postgres is empty" --set-json 'networkPolicy.postgres=[]'
+rejected "networkPolicy.callers is empty" --set-json 'networkPolicy.callers=[]'
+rejected "at '/settings/KHATA_LISTEN'" --set settings.KHATA_LISTEN=127.0.0.1:8080
+rejected "settings.KHATA_DATABASE_URL is a secret" --set settings.KHATA_DATABASE_URL=postgres://h/d
+warned "database.caConfigMap is empty" --set database.caConfigMap=
 # As it is published: with the contents of the links, and without the inputs of these checks.
 helm_without_links package "$chart" --destination "$rendered" >/dev/null
 packaged=$(tar --list --gzip --file "$rendered/khata-$version.tgz")

@@ -9,6 +9,8 @@ use khata_config::shutdown::{self, Shutdown};
 use khata_config::write_port_file;
 use khata_store::encryption_counts::EncryptionCounter;
 use khata_store::group_commit::Lane;
+use khata_store::rights::Service;
+use khata_store::service_check::ServiceCheck;
 use khata_store::{self as store, Pool};
 use khata_webhooks::WebhookClient;
 use tracing::info;
@@ -55,6 +57,8 @@ pub struct Application {
     alerts: Option<OperatorAlerts>,
     encryptions: EncryptionCounter,
     pool: Pool,
+    service_check: Arc<ServiceCheck>,
+    heartbeat: Arc<Heartbeat>,
     health: Server,
     port: u16,
 }
@@ -126,7 +130,10 @@ impl Application {
         let encryptions = EncryptionCounter::new(Arc::clone(&keyring));
         let broker = settings.broker.clone();
         let heartbeat = Arc::new(Heartbeat::new());
+        let service_check = ServiceCheck::new(Service::Worker, Arc::clone(&keyring));
+        let service_check = Arc::new(service_check);
         let health = Health {
+            service_check: Arc::clone(&service_check),
             pool: pool.clone(),
             lane: lane.clone(),
             load: Arc::clone(&load),
@@ -156,7 +163,7 @@ impl Application {
             health: Arc::clone(&reporter),
             load: Arc::clone(&load),
             clock: Arc::clone(&clock),
-            heartbeat,
+            heartbeat: Arc::clone(&heartbeat),
             metrics: Arc::clone(&metrics),
             interval: settings.scheduler_interval(),
         };
@@ -186,6 +193,8 @@ impl Application {
             alerts,
             encryptions,
             pool,
+            service_check,
+            heartbeat,
             health,
             port,
         })
@@ -196,13 +205,21 @@ impl Application {
         self.port
     }
 
-    /// Works until the signal, then finishes the validations and deliveries in progress.
+    /// Works until the signal, then finishes the validations and deliveries in progress. Begins when the database has shown that
+    /// schema, rights and keyring are right; returns an error if the keyring is wrong.
     pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
         let concurrency = self.settings.concurrency;
         info!(port = self.port, concurrency, "khata-worker is up");
-        let (trigger, inner) = shutdown::channel();
         let health = self.health.handle();
         let health_task = tokio::spawn(self.health);
+        let (check, pool) = (&self.service_check, &self.pool);
+        if !is_checked(check, pool, &self.heartbeat, &mut shutdown).await? {
+            health.stop(true).await;
+            health_task.await??;
+            info!("stopped");
+            return Ok(());
+        }
+        let (trigger, inner) = shutdown::channel();
         let drain = self.settings.drain();
         let housekeeping = Housekeeping {
             pool: self.pool.clone(),
@@ -262,6 +279,25 @@ impl Application {
     }
 }
 
+/// Waits until the database has shown that schema, rights and keyring are right. Returns false if the signal comes before. The worker is
+/// live meanwhile.
+async fn is_checked(
+    check: &Arc<ServiceCheck>,
+    pool: &Pool,
+    heartbeat: &Heartbeat,
+    shutdown: &mut Shutdown,
+) -> anyhow::Result<bool> {
+    let mut beats = tokio::time::interval(Duration::from_secs(1));
+    let mut passed = std::pin::pin!(check.wait(pool));
+    loop {
+        tokio::select! {
+            checked = &mut passed => return Ok(checked.map(|()| true)?),
+            () = shutdown.raised() => return Ok(false),
+            _ = beats.tick() => heartbeat.beat(),
+        }
+    }
+}
+
 /// Returns where alerts to operators go; `None` if the setting is empty.
 fn alert_receiver(
     settings: &Settings,
@@ -307,6 +343,12 @@ mod tests {
             checked.contains(&format!("\"khata-worker\": {seconds}")),
             "{seconds}"
         );
+    }
+
+    #[test]
+    fn the_page_about_deployment_has_the_number_of_connections() {
+        let page = include_str!("../../docs/deployment.md");
+        assert!(page.contains(&format!("\n| worker | {CONNECTIONS} |\n")));
     }
 
     fn default_drain() -> Duration {

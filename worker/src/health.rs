@@ -1,14 +1,14 @@
 //! Health, version and metrics of the worker over HTTP. The worker is live while its scheduler runs, also while the scheduler
-//! waits for Postgres: a restart would not help. The worker is ready while the broker and Postgres are available and its
-//! claims and settlements are committed.
+//! waits for Postgres: a restart would not help. The worker is ready while the broker and Postgres are available, its claims and
+//! settlements are committed, and its schema, rights and keyring are right.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
-use diesel::RunQueryDsl;
 use khata_store::Pool;
 use khata_store::group_commit::Lane;
+use khata_store::service_check::{Checked, ServiceCheck, UNKNOWN};
 use serde_json::{Value, json};
 
 use crate::commits::ClaimsAndSettles;
@@ -30,6 +30,7 @@ pub(crate) struct Health {
     pub(crate) lane: Lane<ClaimsAndSettles>,
     pub(crate) load: Arc<ConsumerLoad>,
     pub(crate) heartbeat: Arc<Heartbeat>,
+    pub(crate) service_check: Arc<ServiceCheck>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -85,17 +86,26 @@ async fn live(health: web::Data<Health>) -> HttpResponse {
 }
 
 async fn ready(health: web::Data<Health>) -> HttpResponse {
-    let pool = health.pool.clone();
-    let postgres = web::block(move || {
+    let (pool, check) = (health.pool.clone(), Arc::clone(&health.service_check));
+    let checked = web::block(move || {
         let mut connection = pool.get_timeout(Duration::from_secs(1)).ok()?;
-        diesel::sql_query("select 1").execute(&mut connection).ok()
+        check.run(&mut connection).ok()
     });
-    let postgres = tokio::time::timeout(POSTGRES_TIMEOUT, postgres).await;
-    let postgres = matches!(postgres, Ok(Ok(Some(_))));
+    let checked = tokio::time::timeout(POSTGRES_TIMEOUT, checked).await;
+    let checked = checked.ok().and_then(Result::ok).flatten();
+    let [schema, rights, keyring] = checked.as_ref().map_or(UNKNOWN, Checked::words);
     let rabbitmq = health.load.is_connected();
     let up = |ok| if ok { "up" } else { "down" };
     let stalls = health.lane.is_committing_for(STALLED_COMMIT);
     let commits = if stalls { "stalled" } else { "up" };
-    let checks = json!({ "postgres": up(postgres), "rabbitmq": up(rabbitmq), "commits": commits });
-    reply(postgres && rabbitmq && !stalls, "ready", &checks)
+    let checks = json!({
+        "postgres": up(checked.is_some()),
+        "schema": schema,
+        "rights": rights,
+        "keyring": keyring,
+        "rabbitmq": up(rabbitmq),
+        "commits": commits,
+    });
+    let passed = checked == Some(Checked::Passed);
+    reply(passed && rabbitmq && !stalls, "ready", &checks)
 }

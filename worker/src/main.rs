@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use khata_config::{healthcheck, print, shutdown};
+use khata_config::{healthcheck, print, shutdown, variables};
 use khata_telemetry as telemetry;
 use khata_worker::{Application, Call, Settings};
 
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
 fn work(settings: Settings) -> anyhow::Result<()> {
     shutdown::run_service(async |shutdown| {
         let telemetry = telemetry::start(&settings.telemetry, "khata-worker")?;
+        variables::warn_of_misspelt();
         let result = Application::build(settings)?
             .run_until_stopped(shutdown)
             .await;

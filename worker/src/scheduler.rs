@@ -54,7 +54,7 @@ impl Heartbeat {
             .elapsed()
     }
 
-    fn beat(&self) {
+    pub(crate) fn beat(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
-use khata_config::SandboxSettings;
+use khata_config::{SandboxSettings, arguments};
 use khata_crypto::KeyringSettings;
 use khata_queue::Broker;
 use khata_store::DatabaseSettings;
@@ -23,7 +23,8 @@ pub enum Call {
 impl Call {
     /// Parses the command line; ends the process on an error and on `--help`.
     pub fn parse() -> Self {
-        Self::try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+        Self::try_parse_from(std::env::args_os())
+            .unwrap_or_else(|error| arguments::name_variables(error, &Self::command()).exit())
     }
 
     /// Returns the command line's definition. Built by hand: `healthcheck` does not need the settings of a worker.

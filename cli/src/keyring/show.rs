@@ -16,7 +16,7 @@ use crate::output::{counted, joined_or, print, time};
 #[derive(Clone, clap::Args)]
 pub(crate) struct Show {
     /// URL of the Postgres database, to count the values of each key
-    #[arg(long, env = "KHATA_DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "KHATA_DATABASE_URL", hide_env_values = true, value_parser = khata_store::check_database_url)]
     database_url: Option<String>,
     #[command(flatten)]
     keyring: KeyringSettings,

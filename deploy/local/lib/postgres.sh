@@ -24,7 +24,7 @@ postgres_launch() {
     # take the process that has its id today, or a zombie that still has it, for that server and not start.
     is_alive postgres || { stop_strays postgres && rm -f "$folder/data/postmaster.pid"; }
     (cd "$folder" && as_user "$user" tee data/khata.conf <"$REPOSITORY/deploy/local/postgres.conf" >/dev/null)
-    is_alive postgres || [[ -e $folder/data/khata-roles ]] || create_roles
+    is_alive postgres || [[ -e $folder/data/khata-roles-2 ]] || create_roles
     launch postgres "$user" "$folder" 0 HOME="$folder" \
         KHATA_LOCAL_CONFIG="$(sha256sum <"$REPOSITORY/deploy/local/postgres.conf")" \
         "$bin/postgres" -D "$folder/data" -c port="${PORTS[postgres]}"
@@ -61,8 +61,10 @@ create_roles() {
             # For a standby (standby.sh).
             say "create role khata_replication replication login password '${SECRETS[postgres]}' in role pg_monitor"
             say 'grant execute on function pg_switch_wal() to khata_replication'
+            # For a test: has the rights of a managed Postgres's master user, who is no superuser.
+            say "create role khata_master login createrole createdb password '${SECRETS[postgres]}'"
         } | as_user "$user" "$bin/postgres" --single -D data postgres &&
-            as_user "$user" touch data/khata-roles
+            as_user "$user" touch data/khata-roles-2
     ) >>"$STATE/logs/postgres.log" 2>&1 || fail "the roles of Postgres were not created." postgres
 }
 

@@ -128,7 +128,9 @@ async fn health_endpoints_and_healthcheck_report_the_parts() -> Result<()> {
     };
     let healthcheck = || healthcheck_of(&listen);
     healthcheck()?;
-    let all_well = serde_json::json!({"postgres": "up", "schema": "current", "rabbitmq": "up", "creates": "up"});
+    let all_well = serde_json::json!({
+        "postgres": "up", "schema": "current", "rights": "granted", "keyring": "right", "rabbitmq": "up", "creates": "up",
+    });
     eventually(TIMEOUT, "all parts being up", async || {
         let ready = stack
             .api

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use khata_e2e::client::text;
-use khata_e2e::{Process, Setup, TIMEOUT, TestStack, eventually};
+use khata_e2e::{Database, Process, Setup, TIMEOUT, TestStack, eventually};
 use serde_json::{Value, json};
 
 const TABLES: [&str; 3] = ["customer_accounts", "validations", "gateway_accounts"];
@@ -248,6 +248,10 @@ async fn a_service_does_not_start_with_weak_or_missing_keys() -> Result<()> {
     .await?;
     let good = std::fs::read_to_string(stack.keyring_file())?;
     let parsed: Value = serde_json::from_str(&good)?;
+    // Without a value that was encrypted by another key, which would stop the service later.
+    let _used = stack.use_database(Database::create_empty()?);
+    let migrated = stack.shell("khata migrate", &[])?;
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
     // As base64 of 32 bytes: "correct horse battery staple 123", and 0 to 31.
     let typed = "Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZSAxMjM=";
     let counted = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";

@@ -1,7 +1,9 @@
 //! Settings, shutdown and health check that the programs share.
 
+pub mod arguments;
 pub mod healthcheck;
 pub mod shutdown;
+pub mod variables;
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;

@@ -37,7 +37,7 @@ pub enum KeyringError {
         "there are two keyrings: a file (--keyring-file or KHATA_KEYRING_FILE) and KHATA_KEYRING; set only one of them"
     )]
     Ambiguous,
-    #[error("cannot read the keyring file {path}: {source}")]
+    #[error("cannot read the keyring file {path}")]
     Unreadable {
         path: String,
         source: std::io::Error,

@@ -1,15 +1,19 @@
 //! RabbitMQ's address, the queues and their declaration.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, Consumer};
 
 use khata_domain::backoff::Backoff;
 
 /// Delays between attempts to connect to RabbitMQ again.
 pub const RECONNECT: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
+/// Maximum length of the prefix: RabbitMQ permits 255 bytes for a name.
+const MAX_PREFIX: usize = 200;
 /// Deliveries of a message without an acknowledgement, after which RabbitMQ moves it to the dead letters.
 const DELIVERY_LIMIT: i32 = 20;
 
@@ -17,10 +21,10 @@ const DELIVERY_LIMIT: i32 = 20;
 #[derive(Clone, clap::Args)]
 pub struct Broker {
     /// RabbitMQ URL, amqp://user:password@host/vhost (amqps:// for TLS)
-    #[arg(long, env = "KHATA_AMQP_URL", hide_env_values = true)]
+    #[arg(long, env = "KHATA_AMQP_URL", hide_env_values = true, value_parser = check_url)]
     pub amqp_url: String,
     /// Prefix of the queue names
-    #[arg(long, env = "KHATA_QUEUE_PREFIX", default_value = "khata")]
+    #[arg(long, env = "KHATA_QUEUE_PREFIX", default_value = "khata", value_parser = check_prefix)]
     pub queue_prefix: String,
 }
 
@@ -136,6 +140,25 @@ impl Broker {
     }
 }
 
+/// Returns the URL unchanged if the client can read it. An error does not quote it, as it holds a password.
+fn check_url(url: &str) -> Result<String, &'static str> {
+    match AMQPUri::from_str(url) {
+        Ok(_) => Ok(url.to_owned()),
+        Err(_) => Err(
+            "expected amqp://user:password@host:port/vhost, or amqps:// for TLS; percent-encode the characters of the user, the \
+             password and the virtual host that are no letters or digits (`@` as %40, `/` as %2F)",
+        ),
+    }
+}
+
+fn check_prefix(prefix: &str) -> Result<String, &'static str> {
+    let is_name = prefix.bytes().all(|byte| byte.is_ascii_graphic());
+    if prefix.is_empty() || prefix.len() > MAX_PREFIX || !is_name {
+        return Err("expected 1 to 200 visible ASCII characters, as `khata`");
+    }
+    Ok(prefix.to_owned())
+}
+
 async fn consume(
     channel: &Channel,
     queue: &str,
@@ -157,4 +180,37 @@ async fn consume(
 
 fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_can_never_work_is_refused_without_a_quotation() {
+        for url in [
+            "amqp://h",
+            "amqps://khata:p%40ss@host:5671/%2f?heartbeat=30",
+        ] {
+            assert_eq!(check_url(url).as_deref(), Ok(url));
+        }
+        for url in [
+            "",
+            "khata",
+            "http://secret",
+            "amqp://u:sec/ret@h",
+            "amqp://u:secret@h:port",
+        ] {
+            let why = check_url(url).expect_err(url);
+            assert!(!why.contains("sec"), "{url}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_a_name() {
+        assert!(check_prefix("khata-2.live_a").is_ok());
+        for prefix in ["", "a b", "ख", &"a".repeat(201)] {
+            assert!(check_prefix(prefix).is_err(), "{prefix}");
+        }
+    }
 }

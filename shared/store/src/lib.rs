@@ -8,6 +8,7 @@ mod budget;
 mod column;
 pub mod customers;
 pub mod database_metrics;
+mod database_url;
 pub mod doctor;
 pub mod encryption_counts;
 pub mod events;
@@ -30,11 +31,13 @@ pub mod retry;
 pub mod rights;
 pub mod rotation;
 pub mod schema;
+pub mod service_check;
 mod statement;
 pub mod validations;
 mod watchdog;
 pub mod webhooks;
 
+pub use database_url::check as check_database_url;
 pub use migrate::{MigrateError, Migrated, migrate, migrate_by, pending_migrations};
 pub use pool::{
     DatabaseSettings, Pool, PooledConnection, connect, connections, database_time, open,

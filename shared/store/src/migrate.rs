@@ -51,6 +51,11 @@ pub enum MigrateError {
          (see pg_stat_activity, the oldest xact_start). The migration changed nothing; try again when that transaction has ended"
     )]
     Locked(String),
+    #[error(
+        "the role in KHATA_DATABASE_URL cannot change the schema: {0}. Run `khata migrate` with the URL of the tables' owner \
+         (`khata_owner`)"
+    )]
+    NotOwner(Box<dyn Error + Send + Sync>),
     #[error("migration {name} failed: {source}")]
     Failed {
         name: String,
@@ -104,9 +109,7 @@ fn run(
     connection: &mut PgConnection,
     migrations: impl MigrationSource<Pg>,
 ) -> Result<Vec<String>, MigrateError> {
-    let pending = connection
-        .pending_migrations(migrations)
-        .map_err(MigrateError::Unread)?;
+    let pending = connection.pending_migrations(migrations).map_err(unread)?;
     pending
         .iter()
         .map(|migration| step(connection, migration.as_ref()))
@@ -142,7 +145,11 @@ fn step(
         match connection.run_migration(migration) {
             Ok(_) => return Ok(name),
             Err(source) if !(is_whole && is_lock_timeout(source.as_ref())) => {
-                return Err(MigrateError::Failed { name, source });
+                return Err(if is_not_owner(source.as_ref()) {
+                    MigrateError::NotOwner(source)
+                } else {
+                    MigrateError::Failed { name, source }
+                });
             }
             Err(_) => match pauses.next() {
                 Some(pause) => thread::sleep(pause),
@@ -150,6 +157,21 @@ fn step(
             },
         }
     }
+}
+
+fn unread(source: Box<dyn Error + Send + Sync>) -> MigrateError {
+    // diesel creates its table first.
+    if is_not_owner(source.as_ref()) {
+        MigrateError::NotOwner(source)
+    } else {
+        MigrateError::Unread(source)
+    }
+}
+
+/// By its text, too.
+fn is_not_owner(error: &(dyn Error + Send + Sync)) -> bool {
+    let text = error.to_string();
+    text.contains("permission denied") || text.contains("must be owner")
 }
 
 /// Recognises the error by its text, as diesel does not expose the code (55P03). If the server's messages are in another

@@ -7,6 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::r2d2::{CustomizeConnection, Error as R2d2Error};
 use diesel::{Connection, ConnectionResult, PgConnection, QueryResult, r2d2};
 
+use crate::database_url::check;
 use crate::statement::statement;
 use crate::watchdog::{Manager, closed_connections};
 
@@ -15,7 +16,7 @@ use crate::watchdog::{Manager, closed_connections};
 pub struct DatabaseSettings {
     /// Postgres URL, postgres://user:password@host[,host]/database; give several hosts and target_session_attrs=read-write
     /// for failover
-    #[arg(long, env = "KHATA_DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "KHATA_DATABASE_URL", hide_env_values = true, value_parser = check)]
     pub database_url: String,
 }
 

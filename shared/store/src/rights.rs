@@ -93,6 +93,72 @@ fn exists(connection: &mut PgConnection, role: &str) -> QueryResult<bool> {
         .tuple(connection)
 }
 
+/// A service, whose role has one column of [`RIGHTS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Api,
+    Worker,
+}
+
+impl Service {
+    /// Returns the role that deployment creates for the service.
+    pub fn role(self) -> &'static str {
+        ROLES[self.place()]
+    }
+
+    fn place(self) -> usize {
+        match self {
+            Self::Api => 0,
+            Self::Worker => 1,
+        }
+    }
+}
+
+/// Returns the rights of a service that the role of the connection lacks, such as `insert on customers`. A table that does not exist is
+/// not listed: the schema has a check of its own.
+pub(crate) fn missing_rights(
+    connection: &mut PgConnection,
+    service: Service,
+) -> QueryResult<Vec<String>> {
+    let place = service.place();
+    let needed: Vec<String> = RIGHTS
+        .iter()
+        .flat_map(|(table, rights)| each(rights[place]).map(move |right| (table, right)))
+        .flat_map(|(table, (right, columns))| {
+            let row = move |column: &str| format!("('{table}', '{right}', '{column}')");
+            columns.into_iter().map(row).collect::<Vec<_>>()
+        })
+        .collect();
+    statement(format!(
+        "select distinct privilege || ' on ' || name from (values {}) as needed (name, privilege, part)
+         where not case part when '' then has_table_privilege(to_regclass(name), privilege)
+             else has_column_privilege(to_regclass(name), part, privilege) end
+         order by 1",
+        needed.join(", ")
+    ))
+    .tuples(connection)
+}
+
+/// Splits rights such as `select, update (one, other)` into each right with its columns; one empty name means all columns.
+fn each(rights: &'static str) -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    // A comma between columns is inside of parentheses.
+    let mut depth = 0;
+    let parts = rights.split(move |letter| {
+        depth += i32::from(letter == '(') - i32::from(letter == ')');
+        letter == ',' && depth == 0
+    });
+    parts
+        .map(str::trim)
+        .filter(|right| !right.is_empty())
+        .map(|right| match right.split_once(" (") {
+            Some((right, columns)) => {
+                let columns = columns.trim_end_matches(')').split(", ");
+                (right, columns.collect())
+            }
+            None => (right, vec![""]),
+        })
+}
+
 /// Grants each role its rights and revokes all others, in one transaction. Returns the roles that do not exist.
 pub(crate) fn grant(connection: &mut PgConnection) -> QueryResult<Vec<&'static str>> {
     connection.transaction(|connection| {
@@ -115,4 +181,27 @@ pub(crate) fn grant(connection: &mut PgConnection) -> QueryResult<Vec<&'static s
         }
         Ok(missing)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_are_split_with_their_columns() {
+        let split = |rights| each(rights).collect::<Vec<_>>();
+        assert_eq!(split(NONE), []);
+        assert_eq!(
+            split(WRITE),
+            [
+                ("select", vec![""]),
+                ("insert", vec![""]),
+                ("update", vec![""])
+            ]
+        );
+        assert_eq!(
+            split("select (one, other), update (one)"),
+            [("select", vec!["one", "other"]), ("update", vec!["one"])]
+        );
+    }
 }

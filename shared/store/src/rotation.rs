@@ -7,10 +7,12 @@
 //! heap-only one.
 
 mod column;
+mod sample;
 
 pub use column::{
     Decrypted, KeyUsage, SealedColumn, SealedValue, count_by_key, decrypt, decrypts, keys_in_use,
 };
+pub(crate) use sample::undecryptable_keys;
 
 use std::collections::{BTreeMap, BTreeSet};
 

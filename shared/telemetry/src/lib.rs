@@ -33,14 +33,17 @@ pub use spans::{database, fail};
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Log filter before the one of the settings, which can overrule it. The HTTP server logs an error for each malformed request:
-/// a client without a key could fill the log.
-const QUIET: &str = "actix_http::h1::dispatcher=off";
+/// a client without a key could fill the log. The client of RabbitMQ logs each failure several times, and Khata logs it once.
+const QUIET: &str = "actix_http::h1::dispatcher=off,lapin=off";
+
+/// The levels of a log filter.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Settings of traces and logs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TelemetrySettings {
-    /// OTLP gRPC endpoint for spans, as http://host:4317; without it, no spans are sent
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    /// OTLP gRPC endpoint for spans without TLS, as http://host:4317; without it, no spans are sent
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = check_endpoint)]
     pub otlp_endpoint: Option<String>,
     /// Maximum new traces per second that each process records; beyond it, only failed and slow spans are recorded
     #[arg(long, env = "KHATA_TRACES_PER_SECOND", default_value_t = 100)]
@@ -49,7 +52,7 @@ pub struct TelemetrySettings {
     #[arg(long, env = "KHATA_TRACES_SLOW_MS", default_value_t = 2_000)]
     pub slow_trace_ms: u64,
     /// Log filter: `info`, `debug`, `info,khata_worker=debug`
-    #[arg(long = "log", env = "KHATA_LOG", default_value = "info")]
+    #[arg(long = "log", env = "KHATA_LOG", default_value = "info", value_parser = check_filter)]
     pub log: String,
     /// Form of the log lines
     #[arg(long, env = "KHATA_LOG_FORMAT", value_enum, default_value_t)]
@@ -69,6 +72,36 @@ pub enum TelemetryError {
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
+/// Returns the filter unchanged if it is one. The library takes a word that is no level for the name of a target, and then logs nothing
+/// else: a misspelt level would silence the process.
+fn check_filter(filter: &str) -> Result<String, String> {
+    for directive in filter.split(',') {
+        let is_bare = !directive.contains(['=', '[']);
+        let level = directive.to_ascii_lowercase();
+        if is_bare && !LEVELS.contains(&level.as_str()) {
+            return Err(format!(
+                "`{directive}` is not a level: expected off, error, warn, info, debug or trace, alone or for a part of a program, as \
+                 `info,khata_worker=debug`"
+            ));
+        }
+    }
+    EnvFilter::try_new(filter)
+        .map(|_| filter.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+/// Returns the endpoint unchanged if the exporter, which has no TLS, can use it.
+fn check_endpoint(endpoint: &str) -> Result<String, &'static str> {
+    let host = endpoint.strip_prefix("http://").unwrap_or_default();
+    if !endpoint.is_empty() && (host.is_empty() || host.starts_with(['/', ':'])) {
+        return Err(
+            "expected http://host:port, as http://otel-collector:4317: spans are sent without TLS, to a collector in your network that \
+             forwards them",
+        );
+    }
+    Ok(endpoint.to_owned())
+}
+
 /// Starts logging and tracing for the process. Call it inside a tokio runtime, which the exporter needs.
 pub fn start(
     settings: &TelemetrySettings,
@@ -85,7 +118,9 @@ pub fn start(
         .with_writer(std::io::stderr)
         .with_filter(filter);
     let registry = tracing_subscriber::registry().with(logs);
-    let Some(endpoint) = &settings.otlp_endpoint else {
+    // An empty variable counts as unset, as OpenTelemetry specifies.
+    let endpoint = settings.otlp_endpoint.as_ref();
+    let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_empty()) else {
         registry.init();
         return Ok(Telemetry(None));
     };
@@ -141,6 +176,53 @@ impl Telemetry {
     pub fn shut_down(self) {
         if let Some(provider) = self.0 {
             let _ = provider.shutdown_with_timeout(EXPORT_TIMEOUT);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_filter_has_levels_and_parts_with_levels() {
+        for filter in [
+            "info",
+            "WARN",
+            "off",
+            "info,khata_worker=debug",
+            "warn,lapin=trace",
+            "khata_api[call]=debug",
+        ] {
+            assert_eq!(check_filter(filter).as_deref(), Ok(filter));
+        }
+        for (filter, named) in [
+            ("warning", "`warning`"),
+            ("info,khata_api", "`khata_api`"),
+            ("", "``"),
+            ("khata_api=loud", ""),
+        ] {
+            let why = check_filter(filter).expect_err(filter);
+            assert!(why.contains(named), "{filter}: {why}");
+        }
+    }
+
+    #[test]
+    fn spans_go_to_an_http_endpoint() {
+        for endpoint in [
+            "",
+            "http://otel-collector.monitoring.svc:4317",
+            "http://[::1]:4317/",
+        ] {
+            assert_eq!(check_endpoint(endpoint), Ok(endpoint.to_owned()));
+        }
+        for endpoint in [
+            "https://collector:4317",
+            "collector:4317",
+            "http://",
+            "http://:4317",
+        ] {
+            assert!(check_endpoint(endpoint).is_err(), "{endpoint}");
         }
     }
 }

@@ -31,7 +31,8 @@ labels:
   {{- include "khata.selector" .component | nindent 2 }}
 {{- $annotations := .root.Values.pods.annotations }}
 {{- if ne .component "migrate" }}
-{{- $annotations = merge (dict "checksum/settings" (printf "%s%s" (toYaml .root.Values.settings) (toYaml .root.Values.monitoring) | sha256sum)) $annotations }}
+{{- $settings := printf "%s%s" (toYaml .root.Values.settings) (toYaml .root.Values.monitoring) }}
+{{- $annotations = merge (dict "checksum/settings" (sha256sum $settings)) .root.Values.keyringPods.annotations $annotations }}
 {{- end }}
 {{- with $annotations }}
 annotations:

@@ -98,7 +98,7 @@ impl SealedColumn {
     }
 
     /// Returns in SQL: the table, the column, the id that a value is encrypted for.
-    fn location(self) -> [&'static str; 3] {
+    pub(super) fn location(self) -> [&'static str; 3] {
         match self {
             Self::Credentials => ["gateway_accounts", "sealed_credentials", "id"],
             Self::Contacts => ["customers", "sealed_contact", "id"],

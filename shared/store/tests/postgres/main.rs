@@ -25,6 +25,7 @@ mod rights;
 mod rotation;
 mod rows;
 mod schema;
+mod service_check;
 mod validations_claim;
 mod validations_due;
 mod validations_model;
