@@ -228,6 +228,7 @@ fn is_value(text: &str) -> bool {
 pub fn is_template(text: &str) -> bool {
     /// Marks around a name; around a [value](is_value) they belong to it.
     const AROUND: [(&str, &str); 4] = [("{", "}"), ("<", ">"), ("%7b", "%7d"), ("%3c", "%3e")];
+    const FORMATS: [&str; 6] = ["%s", "%d", "%v", "%@", "%1$s", "%1$d"];
     const MARKS: [(&str, &str); 10] = [
         ("${", "}"),
         ("#{", "}"),
@@ -249,7 +250,6 @@ pub fn is_template(text: &str) -> bool {
         is_between.then_some(inner)
     };
     let is_named = |inner: &str| !is_value(inner);
-    const FORMATS: [&str; 6] = ["%s", "%d", "%v", "%@", "%1$s", "%1$d"];
     // `%CUSTOMER_ID%` of a Windows shell, `:customer_id` of a route, `$customer_id` in single quotes of PHP or a shell.
     AROUND.iter().filter_map(between).any(is_named)
         || MARKS.iter().any(|marks| between(marks).is_some())
