@@ -109,7 +109,7 @@ impl Application {
         let metrics = self.metrics_server.map(start);
         let mut server = self.server;
         tokio::select! {
-            served = &mut server => served?,
+            ended = &mut server => ended?,
             Err(wrong) = self.service_check.wait(&self.pool) => return Err(wrong.into()),
         }
         // The server held the last handles: each thread and task ends once its remaining work is done.

@@ -149,8 +149,7 @@ impl Idempotent {
         };
         let reason = "must be given once, 1 to 255 visible ASCII characters";
         // Two programs that lack a key would get each other's replies.
-        let is_placeholder =
-            |key: &HeaderValue| key.to_str().is_ok_and(|key| text::is_placeholder_id(key));
+        let is_placeholder = |key: &HeaderValue| key.to_str().is_ok_and(text::is_placeholder_id);
         let call = match (keys.next(), keys.next()) {
             (None, _) => None,
             (Some(key), None) if is_placeholder(key) => {

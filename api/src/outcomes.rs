@@ -242,13 +242,13 @@ impl OutcomeListener {
         Ok(())
     }
 
-    /// Returns the validations that calls wait for, among those that `received` returns.
+    /// Returns the validations that calls wait for, among those that `read` returns.
     fn notified(
         &mut self,
         receiver: &Receiver<Message>,
-        received: impl FnOnce() -> QueryResult<Vec<ValidationId>>,
+        read: impl FnOnce() -> QueryResult<Vec<ValidationId>>,
     ) -> QueryResult<HashSet<ValidationKey>> {
-        let notified = received()?;
+        let notified = read()?;
         // Accept messages after reading notifications: a call registers before its validation can be notified.
         self.accept_all(receiver);
         let waiting = |id| Some(self.waiting.get(&id)?.0);
@@ -305,8 +305,10 @@ mod tests {
         let pool = khata_store::open("postgres://khata@127.0.0.1:9/none", "test", 1);
         in_many_orders(move || {
             let (sender, receiver) = channel();
-            let waiters = Gauge::default();
-            let outcomes = Outcomes { sender, waiters };
+            let outcomes = Outcomes {
+                sender,
+                waiters: Gauge::default(),
+            };
             // The notifications on the connection of the thread.
             let sent = Arc::new(Mutex::new(Vec::new()));
             let until = Instant::now() + Duration::from_hours(1);
@@ -327,17 +329,17 @@ mod tests {
             let calls: Vec<_> = calls.collect();
             let mut listener = OutcomeListener::new(pool.clone());
             let mut finished = HashSet::new();
-            let mut poll = || {
-                let received = || Ok(std::mem::take(&mut *sent.lock().unwrap()));
-                finished.extend(listener.notified(&receiver, received).unwrap());
+            let mut turn = || {
+                let read = || Ok(std::mem::take(&mut *sent.lock().unwrap()));
+                finished.extend(listener.notified(&receiver, read).unwrap());
                 listener.drop_expired();
             };
             for _ in 0..3 {
-                poll();
+                turn();
             }
             let calls = calls.into_iter().map(|call| call.join().unwrap());
             let calls: Vec<_> = calls.collect();
-            poll();
+            turn();
             let keys = calls.iter().map(|(key, _)| *key);
             assert_eq!(finished, keys.collect::<HashSet<_>>());
         });

@@ -222,8 +222,7 @@ pub(crate) fn object(
     };
     let mut object = ObjectBuilder::new()
         .schema_type(Type::Object)
-        .description(Some(description))
-        .example(example.clone());
+        .description(Some(description));
     let is_open = encoding == Encoding::Form && members.iter().any(|(field, _)| field.is_open());
     if !is_open {
         object = object.additional_properties(Some(AdditionalProperties::FreeForm(false)));
@@ -241,7 +240,7 @@ pub(crate) fn object(
             object = object.required(name);
         }
     }
-    object.into()
+    object.example(example).into()
 }
 
 /// The schema of one of these named schemas.

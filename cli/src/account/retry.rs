@@ -21,6 +21,7 @@ use crate::output::time;
 use crate::times::parse_past;
 
 #[derive(Clone, Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "the command's own flags")]
 #[command(group = clap::ArgGroup::new("retried").required(true).args(["account", "all"]))]
 pub(crate) struct Retry {
     /// Id of the account (banh_…) or of one of its validations (val_…), either also as the UUID that Postgres shows; or

@@ -130,8 +130,8 @@ fn wanted<'a>(gateway: Gateway, named: &Named<'a>) -> Vec<Wanted<'a>> {
 
 impl Columns {
     /// Finds the line that names the columns, and what separates them.
-    pub(super) fn find(file: &Path, gateway: Gateway, named: &Named<'_>) -> anyhow::Result<Self> {
-        let wanted = wanted(gateway, named);
+    pub(super) fn find(file: &Path, gateway: Gateway, options: &Named<'_>) -> anyhow::Result<Self> {
+        let wanted = wanted(gateway, options);
         // The line with most of the columns, for the error.
         let mut best: Option<(usize, StringRecord)> = None;
         for delimiter in DELIMITERS {
@@ -144,7 +144,7 @@ impl Columns {
                 });
                 let places: Vec<usize> = places.flatten().collect();
                 if places.len() == wanted.len() {
-                    return Self::new(file, delimiter, line, named, places);
+                    return Self::new(file, delimiter, line, options, places);
                 }
                 let is_better = |(found, best): &(usize, StringRecord)| {
                     (places.len(), record.len()) > (*found, best.len())

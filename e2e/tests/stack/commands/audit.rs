@@ -176,7 +176,7 @@ fn the_log_is_listed(stack: &TestStack) -> Result<()> {
     }
     // A word that is no action, and an empty list, do not read as if nothing had changed.
     let wrong = ["audit", "list", "--action", "merch"];
-    assert_fails(&stack, &wrong, 2, "merchant.set, ")?;
+    assert_fails(stack, &wrong, 2, "merchant.set, ")?;
     let page = stack.command(&["audit", "list", "--by", "nobody"])?;
     assert_eq!(page.trim(), "No change by exactly \"nobody\".");
     let page = stack.command(&[
