@@ -92,14 +92,18 @@ impl Application {
         self.port
     }
 
-    /// Serves until the signal; then accepts no new connection, finishes open requests and returns. Returns an error as soon as the
-    /// database shows that the keyring is wrong.
+    /// Serves until the signal; then accepts no new connection, finishes open requests and returns. Does the same as soon as the
+    /// database shows that the keyring is wrong, and returns the error.
     pub async fn run_until_stopped(self, mut shutdown: Shutdown) -> anyhow::Result<()> {
         info!(port = self.port, "khata-api is up");
         let handle = self.server.handle();
         let outcomes = self.background.outcomes;
+        let (wrong_keyring, mut ends) = shutdown::channel();
         tokio::spawn(async move {
-            shutdown.raised().await;
+            tokio::select! {
+                () = shutdown.raised() => {}
+                () = ends.raised() => {}
+            }
             info!("stopping: accepting no new connection, finishing open requests");
             // Calls that wait for an outcome reply with the current state.
             outcomes.stop();
@@ -108,10 +112,15 @@ impl Application {
         let start = |server: Server| (server.handle(), tokio::spawn(server));
         let metrics = self.metrics_server.map(start);
         let mut server = self.server;
-        tokio::select! {
-            ended = &mut server => ended?,
-            Err(wrong) = self.service_check.wait(&self.pool) => return Err(wrong.into()),
-        }
+        // The usual stop, too: threads that still connect to Postgres would crash the end of the process.
+        let checked = tokio::select! {
+            ended = &mut server => ended.map(|()| Ok(()))?,
+            Err(wrong) = self.service_check.wait(&self.pool) => {
+                wrong_keyring.raise();
+                (&mut server).await?;
+                Err(wrong)
+            }
+        };
         // The server held the last handles: each thread and task ends once its remaining work is done.
         let [light, heavy] = self.background.creates;
         tokio::join!(
@@ -129,6 +138,7 @@ impl Application {
             task.await??;
         }
         info!("stopped");
+        checked?;
         Ok(())
     }
 }

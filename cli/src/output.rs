@@ -103,10 +103,13 @@ pub(crate) fn changed_text(changed: &Changes, object: &str, programs: &str) -> S
 /// Formats a number of things: `1 validation`, `2 validations`.
 pub(crate) fn counted(number: impl Into<i128>, thing: &str) -> String {
     let number = number.into();
-    let (stem, ending) = match thing.strip_suffix('y') {
-        Some(stem) if number != 1 => (stem, "ies"),
-        None if number != 1 => (thing, "s"),
-        _ => (thing, ""),
+    let consonant = thing
+        .strip_suffix('y')
+        .filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']));
+    let (stem, ending) = match consonant {
+        _ if number == 1 => (thing, ""),
+        Some(stem) => (stem, "ies"),
+        None => (thing, "s"),
     };
     format!("{number} {stem}{ending}")
 }

@@ -213,11 +213,12 @@ impl Application {
         let health = self.health.handle();
         let health_task = tokio::spawn(self.health);
         let (check, pool) = (&self.service_check, &self.pool);
-        if !is_checked(check, pool, &self.heartbeat, &mut shutdown).await? {
+        let checked = is_checked(check, pool, &self.heartbeat, &mut shutdown).await;
+        if !matches!(checked, Ok(true)) {
             health.stop(true).await;
             health_task.await??;
             info!("stopped");
-            return Ok(());
+            return checked.map(drop);
         }
         let (trigger, inner) = shutdown::channel();
         let drain = self.settings.drain();

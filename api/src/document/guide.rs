@@ -214,7 +214,7 @@ mod tests {
         for (name, likely) in [
             ("webhook", Some("/docs/webhooks")),
             ("webhooks.md", Some("/docs/webhooks")),
-            ("Quickstarts", Some("/docs/quickstart")),
+            ("Quickstarts", Some("/docs/quickstart#quickstarts")),
             ("errors", Some("/docs/api#errors")),
             ("limit", Some("/docs/api#limits")),
             ("", None),
