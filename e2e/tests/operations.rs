@@ -324,7 +324,8 @@ fn every_step_can_be_pasted_in_kubernetes_with_compose_and_locally() {
         .map(|(_, block)| defined(block))
         .filter(|names| !names.is_empty())
         .collect();
-    let [kubernetes, compose, mut local] = helpers.try_into().expect("three blocks of helpers");
+    let [kubernetes, managed, compose, mut local] = helpers.try_into().expect("four blocks");
+    assert!(managed.is_subset(&kubernetes), "{managed:?}");
     // The programs are on PATH there.
     assert!(local.insert("khata".to_owned()));
     assert_eq!(kubernetes, compose);
