@@ -238,7 +238,7 @@ async fn gateway_health_is_listed_and_reset_by_an_update() -> Result<()> {
     assert_eq!(new["health"], json!({"ok": true, "troubles": []}));
     assert!(new["recent"]["success"].is_null(), "{new}");
     let path = format!("/gateways/CASHFREE/webhooks/{}", text(&new, "/id"));
-    assert_eq!(text(&new, "/call_back_path"), path);
+    assert_eq!(text(&new, "/webhook_path"), path);
     let page = stack.command(&list)?;
     assert!(
         page.contains(&path) && page.contains("no recent attempts"),
