@@ -1,4 +1,4 @@
-//! What another validation of an account that is FAILURE may cost: read before `khata account retry` begins it.
+//! The price of another validation of an account that is FAILURE: `khata account retry` reads it before it begins one.
 
 use std::fmt;
 

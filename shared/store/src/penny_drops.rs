@@ -96,7 +96,7 @@ row! {
     }
 }
 
-/// What the attempts cost.
+/// The cost of the attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
     /// A rupee each: the gateway reported a penny drop that arrived.

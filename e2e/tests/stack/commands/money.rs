@@ -1,4 +1,4 @@
-//! What the commands say about rupees: the price of a retry, possible double drops, and costs by day.
+//! Commands about rupees: the price of a retry, possible double drops, and costs by day.
 
 use anyhow::Result;
 use khata_e2e::client::text;
