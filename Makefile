@@ -7,7 +7,7 @@ LOCAL := $(or $(KHATA_LOCAL_DIR),.local)
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test model name-match fuzz bench bench-collector chaos soak mutants failpoints status clean-local image image-test sbom lists compose-check k8s-check
+.PHONY: help up down demo test model name-match fuzz bench bench-collector chaos soak restore mutants failpoints status clean-local image image-test sbom lists compose-check k8s-check
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ chaos: ## Produce faults, all or SCENARIO=… SEED=…, and check that Khata kee
 
 soak: ## Produce faults for HOURS=…, with new seeds
 	@$(call chaos,--soak $(or $(HOURS),1))
+
+restore: ## Restore a database to a point in time, as docs/operations.md says, and check what Khata does
+	@KHATA_LOCAL_DIR=$(LOCAL)/chaos KHATA_PROFILE=dev $(STACK) with e2e/restore.sh
 
 # $(call with_mutants,ARGUMENTS): khata-chaos with programs that have deliberate faults and failpoints.
 with_mutants = cargo build --quiet --workspace --bins --features khata-domain/mutants && \

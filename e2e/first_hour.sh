@@ -4,6 +4,7 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. e2e/pages.sh
 # The folder that README.md names .local.
 local=$(realpath "${KHATA_LOCAL_DIR:-.local}")
 folder=$(mktemp -d)
@@ -15,25 +16,13 @@ fail() {
     exit 1
 }
 
-# section FILE HEADING : prints what is below "## HEADING".
-section() { awk -v heading="## $2" '/^## / { inside = $0 == heading; next } inside' "$1"; }
-
-# block NUMBER [LANGUAGES] : prints a fenced block of these languages (a pattern) of standard input; fails if there is none.
-block() {
-    awk -v number="$1" -v languages="^\`\`\`(${2:-sh})$" '
-        inside && /^```$/ { inside = 0; next }
-        !inside && /^```/ { inside = 1; shown = $0 ~ languages && ++count == number; found = found || shown; next }
-        shown && inside
-        END { exit !found }'
-}
-
 # clean COMMAND… : without settings, proxies and programs of the caller's shell, as in a new terminal.
 clean() { (cd "$folder" && exec env -i HOME="$folder" PATH="$path" LC_ALL=C.UTF-8 "$@"); }
 
 # README.md, in one shell as pasted, then again. The outcome comes a moment later.
 path=/usr/local/bin:/usr/bin:/bin
-create=$(section README.md "A first request" | block 1)
-show=$(section README.md "A first request" | block 2)
+create=$(section README.md "## A first request" | block 1)
+show=$(section README.md "## A first request" | block 2)
 cat >"$folder/readme.sh" <<SCRIPT
 $create
 until { $show
@@ -53,7 +42,7 @@ echo "README.md: the commands work, also the second time"
 # and without a server, they fail and say so.
 path=$PATH
 for language in Python Node.js PHP Java Go; do
-    part=$(section docs/quickstart.md "$language")
+    part=$(section docs/quickstart.md "## $language")
     command=$(block 1 <<<"$part")
     program=${command%% *} file=${command##* }
     command -v "${program/%java/javac}" >/dev/null || fail "$program is not installed; say: e2e/tools.sh"

@@ -1,5 +1,5 @@
 //! Two pages name the tests that hold what they say, row by row: `docs/contract-tests.md` and `docs/reliability.md`. Each
-//! test, or scenario of `make chaos`, that a row names must exist. So must each file and section that a link of a page names.
+//! test, scenario of `make chaos`, or target of `make`, that a row names must exist. So must each file and section that a link of a page names.
 
 use std::path::{Path, PathBuf};
 
@@ -49,6 +49,11 @@ fn fault(name: &str, root: &Path) -> Option<String> {
         let known = std::fs::read_to_string(root.join(SCENARIOS)).unwrap_or_default();
         let is_known = known.contains(&format!("\"{scenario}\""));
         return (!is_known).then(|| format!("{SCENARIOS} has no scenario {scenario}"));
+    }
+    if let Some(target) = name.strip_prefix("make ") {
+        let known = std::fs::read_to_string(root.join("Makefile")).unwrap_or_default();
+        let is_known = known.contains(&format!("\n{target}: ## "));
+        return (!is_known).then(|| format!("make has no target {target}"));
     }
     let Some((file, function)) = name.split_once("::") else {
         return Some(format!("`{name}` is not written as file.rs::function"));
@@ -131,6 +136,8 @@ fn a_wrong_row_is_found() {
         ("`e2e/tests/docs.rs::is_test`".to_owned(), "no test is_test"),
         ("`make chaos SCENARIO=mix`".to_owned(), ""),
         ("`make chaos SCENARIO=mi`".to_owned(), "has no scenario mi"),
+        ("`make restore`".to_owned(), ""),
+        ("`make restor`".to_owned(), "no target restor"),
     ] {
         let faults = faults(&tests, &root);
         assert_eq!(
