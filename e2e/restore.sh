@@ -157,7 +157,7 @@ echo "restore: Khata goes on"
 await_outcomes
 khata doctor
 accounts_of later | diff - "$own/later" || fail "accounts that were final have changed"
-[[ $(accounts_of lost) == *'"NOT_FOUND"'* ]] || fail "an account of the lost minutes is there: $(accounts_of lost)"
+[[ $(accounts_of lost) == *'"RESOURCE_NOT_FOUND"'* ]] || fail "an account of the lost minutes is there: $(accounts_of lost)"
 [[ $(call "$KHATA_API_URL/events?after=$cursor") == *'"EVENT_NOT_KEPT"'* ]] || fail "a cursor of the lost minutes is accepted"
 compare 1
 finds rupee-without-attempt "$own/gone"
